@@ -1,0 +1,127 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The journal and the lease, as pure data: who holds a migration, and what was changed for its sake.
+
+Where they are kept differs by path (tags of a security group, or a table); what they say does not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+LEASE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that cannot be derived from the real state: how ``object`` was before it was changed.
+
+    ``id`` is unique within a migration (``source.security_groups``); writing an id a second time keeps the
+    first ``was``, so that a rerun never takes the temporary value for the original.
+    """
+
+    id: str
+    object: str
+    was: Any
+    now: Any
+    at: str
+    by: str
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"id": self.id, "object": self.object, "was": self.was, "now": self.now, "at": self.at, "by": self.by}
+
+
+@dataclass(frozen=True)
+class Lease:
+    """Who holds a generation of a migration, since and until when (UTC). ``until`` in the past: lapsed."""
+
+    generation: int
+    holder: str
+    since: datetime
+    until: datetime
+
+    def lapsed(self, now: datetime) -> bool:
+        return self.until <= now
+
+
+HELD, FREE, TAKEN = "held", "free", "taken"
+
+
+def standing(lease: Lease | None, holder: str | None, now: datetime) -> str:
+    """``held`` by ``holder`` itself, ``free`` (none yet, or lapsed), or ``taken`` by a living other."""
+    if lease is None:
+        return FREE
+    if holder is not None and lease.holder == holder:
+        return HELD
+    return FREE if lease.lapsed(now) else TAKEN
+
+
+def merge(events: Iterable[Event]) -> dict[str, Event]:
+    """Events by id; of several with one id the first ``was`` and the last ``now`` count."""
+    merged: dict[str, Event] = {}
+    for event in events:
+        first = merged.get(event.id)
+        merged[event.id] = event if first is None else Event(
+            event.id, event.object, first.was, event.now, event.at, event.by
+        )
+    return merged
+
+
+TAG_VALUE_LENGTH = 256
+LEASE_TAG = "cloudpg:lease"
+EVENT_TAG = "cloudpg:event:"
+
+
+def stamp(moment: datetime) -> str:
+    """ISO 8601 in UTC, to the millisecond."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def event_tags(event: Event) -> dict[str, str]:
+    """Tags that carry one event, split where a value would pass the 256 characters of a tag (R33)."""
+    text = json.dumps(
+        {"o": event.object, "w": event.was, "n": event.now, "t": event.at, "b": event.by}, separators=(",", ":")
+    )
+    parts = [text[at:at + TAG_VALUE_LENGTH] for at in range(0, len(text), TAG_VALUE_LENGTH)]
+    return {f"{EVENT_TAG}{event.id}:{number}/{len(parts)}": part for number, part in enumerate(parts)}
+
+
+def events_from_tags(tags: Mapping[str, str]) -> list[Event]:
+    """The events in a group's tags, oldest first. Raises ValueError for one of which a part is missing.
+
+    A rewritten event may leave parts of its longer past behind: of several whole versions the youngest counts.
+    """
+    versions: dict[str, dict[int, dict[int, str]]] = {}
+    for key, value in tags.items():
+        if key.startswith(EVENT_TAG):
+            name, place = key[len(EVENT_TAG):].rsplit(":", 1)
+            number, total = (int(text) for text in place.split("/"))
+            versions.setdefault(name, {}).setdefault(total, {})[number] = value
+    events = []
+    for name, by_total in versions.items():
+        whole = [parts for total, parts in by_total.items() if len(parts) == total]
+        if not whole:
+            raise ValueError(f"journal entry {name} is torn: a part of it is missing")
+        texts = ("".join(parts[number] for number in sorted(parts)) for parts in whole)
+        data = max((json.loads(text) for text in texts), key=lambda entry: entry["t"])
+        events.append(Event(name, data["o"], data["w"], data["n"], data["t"], data["b"]))
+    return sorted(events, key=lambda event: event.at)
+
+
+def lease_tag(lease: Lease) -> dict[str, str]:
+    return {LEASE_TAG: f"{stamp(lease.since)} {stamp(lease.until)} {lease.holder}"[:TAG_VALUE_LENGTH]}
+
+
+def lease_from_tags(generation: int, tags: Mapping[str, str]) -> Lease | None:
+    """The lease in a group's tags, or None when it was given back."""
+    text = tags.get(LEASE_TAG, "")
+    if not text:
+        return None
+    since, until, holder = text.split(" ", 2)
+    return Lease(generation, holder, datetime.fromisoformat(since), datetime.fromisoformat(until))

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where a migration by Aurora replica stands, derived from the real state and the journal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.cloudpg.migration.plugins.module_utils._status import status
+
+OWNER_TAG = "cloudpg:migration"
+LAG_METRIC = "RDSToAuroraPostgreSQLReplicaLag"
+SLOT_METRIC = "OldestReplicationSlotLag"
+
+
+def _now(events: Mapping[str, Any], name: str) -> Any:
+    """What the journal says of ``name`` at present; None when it says nothing or was taken back."""
+    return (events.get(name) or {}).get("now")
+
+
+def ours(replica: Mapping[str, Any], migration: str) -> bool:
+    return (replica.get("tags") or {}).get(OWNER_TAG) == migration
+
+
+def phase(replica: Mapping[str, Any] | None, events: Mapping[str, Any], migration: str) -> tuple[str, str, list[str]]:
+    """The phase, a sentence for a person and the ids of what blocks.
+
+    An Aurora cluster that isn't a replica any more is told apart by the journal alone: it was opened, or its
+    cutover was put back (it is dead then, R19), or the run stopped between promotion and opening.
+    """
+    if replica is None:
+        if _now(events, "source.fenced"):
+            return "aborted", "the source is closed and there is no target: rollback.yml opens the source", ["source-closed"]
+        return "absent", "nothing was built yet", []
+    name = replica["identifier"]
+    if not ours(replica, migration):
+        return "absent", f"a cluster {name} exists and is not this migration's", ["target-foreign"]
+    if replica["is_replica"]:
+        return _replicating(replica, events, name)
+    if _now(events, "migration.finished") or not events:
+        return "finished", f"{name} serves, and what the migration made is gone", []
+    if _now(events, "target.opened"):
+        return "open", f"{name} serves since {events['target.opened']['at']}", []
+    if _now(events, "target.dead"):
+        return "aborted", (
+            f"{name} was promoted by a cutover that was put back: it is dead; rollback.yml removes it"
+        ), ["target-dead"]
+    return "promoted", f"{name} is promoted and still closed: cutover.yml goes on, rollback.yml puts back", []
+
+
+def _replicating(replica: Mapping[str, Any], events: Mapping[str, Any], name: str) -> tuple[str, str, list[str]]:
+    members = replica.get("members") or []
+    if replica["status"] != "available" or not members or any(m["status"] != "available" for m in members):
+        states = ", ".join([replica["status"], *(m["status"] for m in members)])
+        return "building", f"{name} is being built ({states})", []
+    if _now(events, "source.fenced"):
+        return "quiesced", "the source is closed: cutover.yml goes on, rollback.yml puts back", []
+    return "replicating", f"{name} follows the source", []
+
+
+def _value(metrics: Mapping[str, Any] | None, name: str) -> float | None:
+    sample = (metrics or {}).get(name)
+    return None if sample is None else sample["value"]
+
+
+def document(
+    migration: str,
+    replica: Mapping[str, Any] | None,
+    events: Mapping[str, Any],
+    holder: Mapping[str, Any] | None = None,
+    metrics: Mapping[str, Any] | None = None,
+    source: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The status document of the path ``replica``. Lag comes from CloudWatch and is null where it is missing (R12)."""
+    name, sentence, blockers = phase(replica, events, migration)
+    following = name in ("replicating", "quiesced")
+    slot_lag = _value(metrics, SLOT_METRIC) if following else None
+    return status(
+        migration, "replica", name, sentence,
+        blockers=blockers,
+        lag_seconds=_value(metrics, LAG_METRIC) if following else None,
+        lag_bytes=None if slot_lag is None else int(slot_lag),
+        holder=holder,
+        details={
+            "source": {key: (source or {}).get(key) for key in ("identifier", "status", "engine_version")},
+            "target": {key: (replica or {}).get(key) for key in ("identifier", "status", "engine_version", "endpoint")},
+            "fenced_at": _now(events, "source.fenced"),
+            "opened_at": (events.get("target.opened") or {}).get("at"),
+        },
+    )

@@ -1,0 +1,191 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PgBouncer as a switch (R32): what it leads where, what to do to hold or lead its clients. Pure but for the console."""
+
+from __future__ import annotations
+
+import re
+import select
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+try:
+    import psycopg2
+    import psycopg2.extensions as extensions
+except ImportError:  # reported by the module, which names the library
+    psycopg2 = None
+
+from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.cloudpg.migration.plugins.module_utils._findings import Finding, blocker, warning
+from ansible_collections.cloudpg.migration.plugins.module_utils._plan import Plan, Step
+
+
+class PoolerError(MigrationError):
+    """The pooler refused, or couldn't be reached."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where one of the pooler's databases leads, and whether its clients are held."""
+
+    name: str
+    host: str
+    port: int
+    pool_mode: str
+    paused: bool
+
+
+class Console:
+    """The admin console. Statements are sent one at a time, outside transactions; errors are PoolerErrors."""
+
+    def __init__(self, connect: Callable[[], Any], name: str) -> None:
+        self._connect = connect
+        self.name = name
+
+    def rows(self, statement: str, timeout: float = 10.0) -> list[dict[str, Any]]:
+        """The rows of one statement; PoolerError when there is no answer within ``timeout`` seconds."""
+        try:
+            connection = self._connect()
+        except psycopg2.Error as error:
+            raise PoolerError(f"the console of PgBouncer {self.name} can't be reached: {error}".strip()) from error
+        try:
+            self._ready(connection, timeout, "connecting")
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            self._ready(connection, timeout, statement)
+            if cursor.description is None:
+                return []
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row)) for row in cursor.fetchall()]
+        except psycopg2.Error as error:
+            raise PoolerError(f"PgBouncer {self.name} refused {statement}: {error}".strip()) from error
+        finally:
+            connection.close()
+
+    def _ready(self, connection: Any, timeout: float, doing: str) -> None:
+        while (state := connection.poll()) != extensions.POLL_OK:
+            reading = [connection] if state == extensions.POLL_READ else []
+            writing = [connection] if state == extensions.POLL_WRITE else []
+            if not any(select.select(reading, writing, [], timeout)):
+                raise PoolerError(f"PgBouncer {self.name} gave no answer within {timeout:.0f} s ({doing})")
+
+
+def routes(databases: Iterable[Mapping[str, Any]], config: Iterable[Mapping[str, Any]], wanted: Sequence[str]) -> list[Route]:
+    """The databases that are led, by what the console shows; all but the console itself when none is named.
+
+    Raises PoolerError for a wanted database which the pooler doesn't have.
+    """
+    settings = {row["key"]: row["value"] for row in config}
+    known = {
+        row["name"]: Route(
+            row["name"], row["host"] or "", int(row["port"] or 5432),
+            row["pool_mode"] or settings.get("pool_mode", "session"), str(row["paused"]) in ("1", "True"),
+        )
+        for row in databases if row["name"] != "pgbouncer"
+    }
+    if missing := [name for name in wanted if name not in known]:
+        raise PoolerError(
+            f"PgBouncer has no database {', '.join(missing)}: it has {', '.join(sorted(known))}. "
+            "Correct `databases`; nothing was changed."
+        )
+    return [known[name] for name in (wanted or sorted(known))]
+
+
+def quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def plan_pause(now: Sequence[Route]) -> Plan:
+    """Hold the clients of every database that isn't held."""
+    return _plan(now, [Step("pause", f"hold the clients of {route.name}", {"name": route.name})
+                       for route in now if not route.paused], paused=True)
+
+
+def plan_resume(now: Sequence[Route]) -> Plan:
+    """Let go the clients of every database that is held."""
+    return _plan(now, [Step("resume", f"let the clients of {route.name} go on", {"name": route.name})
+                       for route in now if route.paused], paused=False)
+
+
+def plan_route(now: Sequence[Route], config: str, host: str, port: int) -> Plan:
+    """Lead every database to ``host``:``port`` and let its clients go on.
+
+    The file and the running pooler are looked at apart: a run that died between writing and RELOAD goes on.
+    """
+    text = reroute(config, [route.name for route in now], host, port)
+    steps = []
+    if text != config:
+        steps.append(Step("write", f"lead {', '.join(route.name for route in now)} to {host}:{port}", {"text": text}))
+    if text != config or any((route.host, route.port) != (host, port) for route in now):
+        steps.append(Step("reload", "have PgBouncer read its configuration again"))
+    resume = plan_resume(now)
+    return _plan(now, [*steps, *resume.steps], paused=False, host=host, port=port)
+
+
+def _plan(now: Sequence[Route], steps: Sequence[Step], **change: Any) -> Plan:
+    before = {route.name: {"host": route.host, "port": route.port, "paused": route.paused} for route in now}
+    return Plan(tuple(steps), before, {name: {**state, **change} for name, state in before.items()})
+
+
+ENTRY = re.compile(r"^\s*(?P<name>\"(?:[^\"]|\"\")+\"|[^\s=;#]+)\s*=\s*(?P<value>.*)$")
+WORD = re.compile(r"(?P<key>\w+)\s*=\s*(?:'(?:[^']|'')*'|\S*)")
+
+
+def reroute(config: str, names: Sequence[str], host: str, port: int) -> str:
+    """The text of pgbouncer.ini with the named entries of [databases] leading to ``host``:``port``.
+
+    Everything else, comments and order too, stays to the letter. Raises PoolerError for an entry that isn't in the
+    file: it comes from an included file or from ``*``, which can't be changed without changing others.
+    """
+    wanted, lines, section = set(names), [], ""
+    for line in config.splitlines(keepends=True):
+        if line.lstrip().startswith("["):
+            section = line.strip().strip("[]").strip().lower()
+        entry = ENTRY.match(line.rstrip("\r\n")) if section == "databases" else None
+        name = entry["name"].strip('"').replace('""', '"') if entry else None
+        if entry and name in wanted:
+            wanted.discard(name)
+            ending = line[len(line.rstrip("\r\n")):]
+            line = line[:entry.start("value")] + lead(entry["value"], host, port) + ending
+        lines.append(line)
+    if wanted:
+        raise PoolerError(
+            f"[databases] of the configuration file has no entry for {', '.join(sorted(wanted))}: give it one of its "
+            "own there (not by %include and not by *); nothing was changed."
+        )
+    return "".join(lines)
+
+
+def lead(value: str, host: str, port: int) -> str:
+    """A connection string of pgbouncer.ini with another host and port; the rest as it was."""
+    for key, new in (("host", host), ("port", str(port))):
+        found = [match for match in WORD.finditer(value) if match["key"] == key]
+        if found:
+            value = value[:found[0].start()] + f"{key}={new}" + value[found[0].end():]
+        else:
+            value = f"{key}={new} {value}".rstrip()
+    return value
+
+
+def findings(now: Sequence[Route], config: Iterable[Mapping[str, Any]], name: str, max_outage: int) -> list[Finding]:
+    """What keeps this pooler from holding its clients through an outage of ``max_outage`` seconds (R32)."""
+    settings = {row["key"]: row["value"] for row in config}
+    found = [
+        blocker(
+            "pooler-session-mode", f"{name}/{route.name}",
+            f"the pool mode is {route.pool_mode}: PAUSE would wait for the last client to leave, and new ones would fail.",
+            "Set pool_mode = transaction for this database, or leave it out of migration_traffic.", "R32", acknowledgeable=True,
+        )
+        for route in now if route.pool_mode == "session"
+    ]
+    limit = float(settings.get("query_wait_timeout") or 0)
+    if 0 < limit <= max_outage:
+        found.append(warning(
+            "pooler-gives-up-early", name,
+            f"query_wait_timeout is {limit:.0f} s and the outage may last {max_outage} s: held clients would be thrown out.",
+            "Raise query_wait_timeout above migration_max_outage on every process of the pooler, and RELOAD.", "R32",
+        ))
+    return found
