@@ -1,0 +1,59 @@
+"""Where a migration by replica stands, for every state a run may leave behind."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds import phase
+
+
+def replica(is_replica=True, status="available", members=("available",), tags=None):
+    return {
+        "identifier": "orders-aurora", "is_replica": is_replica, "status": status,
+        "members": [{"status": member} for member in members],
+        "tags": {"cloudpg:migration": "orders"} if tags is None else tags,
+    }
+
+
+def events(**now):
+    return {name.replace("__", "."): {"now": value, "at": "2026-01-04T22:00:00+00:00"} for name, value in now.items()}
+
+
+FENCED = {"source__fenced": "2026-01-04T21:59:00+00:00"}
+
+
+@pytest.mark.parametrize("seen, journal, expected, blockers", [
+    (None, {}, "absent", []),
+    (None, events(**FENCED), "aborted", ["source-closed"]),
+    (replica(tags={}), {}, "absent", ["target-foreign"]),
+    (replica(tags={"cloudpg:migration": "other"}), {}, "absent", ["target-foreign"]),
+    (replica(status="creating", members=()), {}, "building", []),
+    (replica(members=()), {}, "building", []),
+    (replica(members=("creating",)), {}, "building", []),
+    (replica(), {}, "replicating", []),
+    (replica(), events(source__fenced=None), "replicating", []),
+    (replica(), events(**FENCED), "quiesced", []),
+    (replica(is_replica=False), events(**FENCED), "promoted", []),
+    (replica(is_replica=False), events(**FENCED, target__dead=True), "aborted", ["target-dead"]),
+    (replica(is_replica=False), events(**FENCED, target__opened=True), "open", []),
+    (replica(is_replica=False), events(target__opened=True, migration__finished=True), "finished", []),
+    (replica(is_replica=False), {}, "finished", []),
+])
+def test_r16_r19_the_phase_is_told_from_the_real_state_and_the_journal(seen, journal, expected, blockers):
+    found = phase.phase(seen, journal, "orders")
+    assert (found[0], found[2]) == (expected, blockers)
+
+
+@pytest.mark.parametrize("metrics, seconds, count", [
+    (None, None, None),
+    ({"RDSToAuroraPostgreSQLReplicaLag": None, "OldestReplicationSlotLag": None}, None, None),
+    ({"RDSToAuroraPostgreSQLReplicaLag": {"value": 0.0}, "OldestReplicationSlotLag": {"value": 4096.0}}, 0.0, 4096),
+])
+def test_r12_missing_metrics_are_not_zero(metrics, seconds, count):
+    lag = phase.document("orders", replica(), {}, metrics=metrics)["lag"]
+    assert lag == {"seconds": seconds, "bytes": count}
+
+
+def test_a_lag_is_only_told_while_it_follows():
+    metrics = {"RDSToAuroraPostgreSQLReplicaLag": {"value": 3.0}}
+    assert phase.document("orders", replica(is_replica=False), events(target__opened=True), metrics=metrics)["lag"]["seconds"] is None

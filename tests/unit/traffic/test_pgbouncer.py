@@ -1,0 +1,78 @@
+"""PgBouncer's routes: what is read, planned and written (R32)."""
+
+from __future__ import annotations
+
+import pytest
+
+from ansible_collections.cloudpg.migration.plugins.module_utils._traffic import pgbouncer
+
+INI = """\
+;; the shop's pooler
+[databases]
+shop = host=10.0.0.1 port=5432 dbname=shop connect_query='SELECT 1' ; main
+"Odd ""name" = dbname=odd host='10.0.0.1'
+reports=host=10.0.0.9 dbname=shop
+
+[pgbouncer]
+shop = not a database
+pool_mode = transaction
+"""
+
+
+def row(name="shop", host="10.0.0.1", port=5432, pool_mode=None, paused=0):
+    return {"name": name, "host": host, "port": port, "pool_mode": pool_mode, "paused": paused}
+
+
+CONFIG = [{"key": "pool_mode", "value": "transaction"}, {"key": "query_wait_timeout", "value": "120"}]
+NOW = pgbouncer.routes([row(), row("pgbouncer", None, 6432)], CONFIG, [])
+HELD = pgbouncer.routes([row(paused=1)], CONFIG, [])
+
+
+def test_only_the_named_entries_change_and_the_rest_stays_to_the_letter():
+    text = pgbouncer.reroute(INI, ["shop", 'Odd "name'], "10.0.0.2", 6000)
+    changed = [(old, new) for old, new in zip(INI.splitlines(), text.splitlines()) if old != new]
+    assert changed == [
+        ("shop = host=10.0.0.1 port=5432 dbname=shop connect_query='SELECT 1' ; main",
+         "shop = host=10.0.0.2 port=6000 dbname=shop connect_query='SELECT 1' ; main"),
+        ('"Odd ""name" = dbname=odd host=\'10.0.0.1\'', '"Odd ""name" = port=6000 dbname=odd host=10.0.0.2'),
+    ]
+
+
+def test_leading_twice_changes_nothing():
+    text = pgbouncer.reroute(INI, ["shop"], "10.0.0.2", 6000)
+    assert pgbouncer.reroute(text, ["shop"], "10.0.0.2", 6000) == text
+
+
+def test_an_entry_that_is_not_in_the_file_is_refused():
+    with pytest.raises(pgbouncer.PoolerError, match="crm"):
+        pgbouncer.reroute(INI, ["shop", "crm"], "h", 1)
+
+
+def test_a_database_the_pooler_does_not_have_is_refused_by_name():
+    with pytest.raises(pgbouncer.PoolerError, match="no database crm: it has shop"):
+        pgbouncer.routes([row()], CONFIG, ["crm"])
+
+
+@pytest.mark.parametrize("make, ops", [
+    (lambda: pgbouncer.plan_pause(NOW), ["pause"]),
+    (lambda: pgbouncer.plan_pause(HELD), []),
+    (lambda: pgbouncer.plan_resume(HELD), ["resume"]),
+    (lambda: pgbouncer.plan_resume(NOW), []),
+    (lambda: pgbouncer.plan_route(HELD, INI, "10.0.0.2", 5432), ["write", "reload", "resume"]),
+    (lambda: pgbouncer.plan_route(HELD, pgbouncer.reroute(INI, ["shop"], "10.0.0.2", 5432), "10.0.0.2", 5432), ["reload", "resume"]),
+    (lambda: pgbouncer.plan_route(NOW, pgbouncer.reroute(INI, ["shop"], "10.0.0.1", 5432), "10.0.0.1", 5432), []),
+])
+def test_r32_the_plan_holds_leads_and_lets_go_and_again_does_nothing(make, ops):
+    assert [step.op for step in make().steps] == ops
+
+
+@pytest.mark.parametrize("rows, config, outage, ids", [
+    ([row()], CONFIG, 60, []),
+    ([row(pool_mode="session")], CONFIG, 60, ["pooler-session-mode"]),
+    ([row()], [], 60, ["pooler-session-mode"]),
+    ([row()], CONFIG, 120, ["pooler-gives-up-early"]),
+    ([row()], [*CONFIG[:1], {"key": "query_wait_timeout", "value": "0"}], 900, []),
+])
+def test_r32_a_pooler_that_cannot_hold_its_clients_is_found(rows, config, outage, ids):
+    found = pgbouncer.findings(pgbouncer.routes(rows, config, []), config, "pooler:6432", outage)
+    assert [finding.id for finding in found] == ids
