@@ -1,0 +1,96 @@
+# Everything a person does with the checkout. Each target installs what it needs, once: Python packages into .venv,
+# and pgbouncer from the system's packages. No target can reach a real AWS account: see the exports below.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+PYTHON ?= python3
+BUILD := build
+LINK := $(BUILD)/collections/ansible_collections/cloudpg/migration
+REQUIREMENTS := requirements.txt tests/requirements.txt $(wildcard extensions/*/requirements.txt)
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
+export LC_ALL := C.UTF-8
+export PYTHONUNBUFFERED := 1
+# Plugins of pytest are named in pyproject.toml; those found by chance leave links and caches in the checkout.
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD := 1
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export AWS_CONFIG_FILE := /dev/null
+export AWS_SHARED_CREDENTIALS_FILE := /dev/null
+export AWS_EC2_METADATA_DISABLED := true
+unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION AWS_DEFAULT_REGION
+unexport AWS_ENDPOINT_URL AWS_URL
+
+.PHONY: help demo test lint sanity molecule pytest test-matrix chaos bench sandbox clean pgbouncer
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+demo: .venv/.ready $(LINK) pgbouncer  ## a whole migration on this machine: sandbox, live writes, cutover, proof
+	@python extensions/demo
+
+test: .venv/.ready $(LINK) pgbouncer  ## lint, sanity, molecule, then all tests (under 15 minutes on 2 cores)
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory sanity
+	@$(MAKE) --no-print-directory molecule
+	@$(MAKE) --no-print-directory pytest
+
+lint: .venv/.ready $(LINK)  ## yamllint, ansible-lint (production), documentation, changelog, flake8
+	@bash tests/sanity/lint.sh
+
+sanity: .venv/.ready  ## ansible-test sanity on a copy of the tracked files
+	@python tests/sanity/run.py
+
+molecule: .venv/.ready $(LINK) pgbouncer  ## a scenario a path, on the sandbox, with live writes
+	@bash tests/sanity/molecule.sh
+
+pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests
+	@echo "== pytest"
+	@python -m pytest
+
+test-matrix: .venv/.ready $(LINK)  ## the unit tests with other versions of ansible-core and amazon.aws
+	@python tests/matrix/run.py
+
+chaos: .venv/.ready $(LINK) pgbouncer  ## kills runs at every step and checks that nothing was lost
+	@[ -f tests/chaos/__main__.py ] || { echo "make chaos: tests/chaos has no runner (__main__.py) yet" >&2; exit 2; }
+	@python tests/chaos
+
+bench: .venv/.ready $(LINK) pgbouncer  ## measures the outage under load
+	@[ -f tests/bench/__main__.py ] || { echo "make bench: tests/bench has no runner (__main__.py) yet" >&2; exit 2; }
+	@python tests/bench
+
+sandbox: .venv/.ready  ## starts the sandbox and prints its environment (`python extensions/sandbox down` stops it)
+	@python extensions/sandbox up
+
+clean:  ## stops the sandbox, removes all that was made here
+	@[ ! -x .venv/bin/python ] || python extensions/sandbox down || true
+	@echo "removing .venv, $(BUILD) and caches"
+	@rm -rf .venv $(BUILD) .ansible .cache .hypothesis .pytest_cache tests/output
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A second call costs nothing until a requirements file changes.
+.venv/.ready: $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; say which with PYTHON=…" >&2; exit 1; }
+	@echo "== installing Python packages into .venv (the first time takes some minutes)"
+	@[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv \
+	  || { echo "cannot make a virtual environment: install python3-venv" >&2; rm -rf .venv; exit 1; }
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	@touch $@
+
+$(LINK):
+	@mkdir -p $(@D)
+	@ln -sfn ../../../.. $@
+
+# The pooler comes only from the system's packages.
+pgbouncer:
+	@command -v pgbouncer >/dev/null && exit 0; \
+	sudo=""; [ "$$(id -u)" = 0 ] || sudo="sudo -n"; \
+	if command -v apt-get >/dev/null && $$sudo true 2>/dev/null; then \
+	  echo "== installing pgbouncer with apt-get"; \
+	  $$sudo apt-get update -qq && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq pgbouncer >/dev/null; \
+	else \
+	  echo "pgbouncer is missing and cannot be installed from here: install it (Debian: apt-get install pgbouncer)" >&2; \
+	  exit 1; \
+	fi
