@@ -2,21 +2,14 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""PgBouncer as a switch (R32): what it leads where, what to do to hold or lead its clients. Pure but for the console."""
+"""PgBouncer as a switch (R32): what it leads where, what to do to hold or lead its clients. Pure."""
 
 from __future__ import annotations
 
 import re
-import select
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-try:
-    import psycopg2
-    import psycopg2.extensions as extensions
-except ImportError:  # reported by the module, which names the library
-    psycopg2 = None
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._findings import Finding, blocker, warning
@@ -36,41 +29,6 @@ class Route:
     port: int
     pool_mode: str
     paused: bool
-
-
-class Console:
-    """The admin console. Statements are sent one at a time, outside transactions; errors are PoolerErrors."""
-
-    def __init__(self, connect: Callable[[], Any], name: str) -> None:
-        self._connect = connect
-        self.name = name
-
-    def rows(self, statement: str, timeout: float = 10.0) -> list[dict[str, Any]]:
-        """The rows of one statement; PoolerError when there is no answer within ``timeout`` seconds."""
-        try:
-            connection = self._connect()
-        except psycopg2.Error as error:
-            raise PoolerError(f"the console of PgBouncer {self.name} can't be reached: {error}".strip()) from error
-        try:
-            self._ready(connection, timeout, "connecting")
-            cursor = connection.cursor()
-            cursor.execute(statement)
-            self._ready(connection, timeout, statement)
-            if cursor.description is None:
-                return []
-            names = [column.name for column in cursor.description]
-            return [dict(zip(names, row)) for row in cursor.fetchall()]
-        except psycopg2.Error as error:
-            raise PoolerError(f"PgBouncer {self.name} refused {statement}: {error}".strip()) from error
-        finally:
-            connection.close()
-
-    def _ready(self, connection: Any, timeout: float, doing: str) -> None:
-        while (state := connection.poll()) != extensions.POLL_OK:
-            reading = [connection] if state == extensions.POLL_READ else []
-            writing = [connection] if state == extensions.POLL_WRITE else []
-            if not any(select.select(reading, writing, [], timeout)):
-                raise PoolerError(f"PgBouncer {self.name} gave no answer within {timeout:.0f} s ({doing})")
 
 
 def routes(databases: Iterable[Mapping[str, Any]], config: Iterable[Mapping[str, Any]], wanted: Sequence[str]) -> list[Route]:

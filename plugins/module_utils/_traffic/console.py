@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PgBouncer's admin console."""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Mapping
+from typing import Any
+
+try:
+    import psycopg2
+    from psycopg2 import extensions
+except ImportError:
+    psycopg2 = None
+
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import keywords, place
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.secrets import with_login
+from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.pgbouncer import PoolerError
+
+DATABASE = "pgbouncer"
+
+
+class Console:
+    """Statements are sent one at a time, each over a connection of its own; errors are PoolerErrors."""
+
+    def __init__(self, address: Mapping[str, Any]) -> None:
+        if psycopg2 is None:
+            raise PoolerError("psycopg2 is missing on the machine the module runs on. Cure: pip install psycopg2-binary.")
+        self._address = address
+        self.name = place(address)
+
+    def rows(self, statement: str, timeout: float = 10.0) -> list[dict[str, Any]]:
+        """The rows of one statement; PoolerError when there is no answer within ``timeout`` seconds."""
+        try:
+            connection = psycopg2.connect(**keywords(with_login(self._address), DATABASE), async_=True)
+        except psycopg2.Error as error:
+            raise self._unreachable(error) from error
+        try:
+            return self._answer(connection, statement, timeout)
+        except psycopg2.Error as error:
+            raise PoolerError(f"PgBouncer {self.name} refused {statement}: {str(error).strip()}") from error
+        finally:
+            connection.close()
+
+    def _answer(self, connection: Any, statement: str, timeout: float) -> list[dict[str, Any]]:
+        try:
+            self._ready(connection, timeout, "connecting")
+        except psycopg2.Error as error:
+            raise self._unreachable(error) from error
+        cursor = connection.cursor()
+        cursor.execute(statement)
+        self._ready(connection, timeout, statement)
+        if cursor.description is None:
+            return []
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row)) for row in cursor.fetchall()]
+
+    def _unreachable(self, error: Exception) -> PoolerError:
+        return PoolerError(
+            f"the console of PgBouncer {self.name} can't be reached: {str(error).strip()} "
+            "Cure: correct `admin`, and name its user in admin_users."
+        )
+
+    def _ready(self, connection: Any, timeout: float, doing: str) -> None:
+        while (state := connection.poll()) != extensions.POLL_OK:
+            reading = [connection] if state == extensions.POLL_READ else []
+            writing = [connection] if state == extensions.POLL_WRITE else []
+            if not any(select.select(reading, writing, [], timeout)):
+                raise PoolerError(f"PgBouncer {self.name} gave no answer within {timeout:.0f} s ({doing})")
