@@ -48,6 +48,8 @@ class WaitAction(ActionBase):
 
     TRANSFERS_FILES = False
     info_module = ""
+    clock = staticmethod(time.monotonic)
+    sleep = staticmethod(time.sleep)
 
     def options(self, args: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Split the task's arguments into those of the wait and those of the info module."""
@@ -70,14 +72,14 @@ class WaitAction(ActionBase):
         aim = self.describe(wanted)
         if self._task.check_mode:
             return {"changed": False, "msg": f"would wait for {aim}", "state": None}
-        started = time.monotonic()
+        started = self.clock()
         self._begin(task_vars)
         while True:
             result = self._execute_module(module_name=self.info_module, module_args=asked, task_vars=task_vars)
             if result.get("failed"):
                 return {**result, "changed": False}
             look = self.look(result, wanted)
-            elapsed = time.monotonic() - started
+            elapsed = self.clock() - started
             self._say(look, elapsed)
             last = {"changed": False, "state": result, "elapsed": round(elapsed, 1)}
             if look.failed:
@@ -91,7 +93,7 @@ class WaitAction(ActionBase):
                     "msg": f"waited {elapsed:.0f} s (wait_timeout {limit:.0f}) for {aim}; last seen: {look.line}",
                 }
             self._keep_alive(journal, asked, task_vars)
-            time.sleep(wait)
+            self.sleep(wait)
 
     @staticmethod
     def _seconds(value: Any) -> float:
@@ -103,7 +105,7 @@ class WaitAction(ActionBase):
     def _begin(self, task_vars: Mapping[str, Any]) -> None:
         self._host = task_vars.get("inventory_hostname", "localhost")
         self._hosts = len(task_vars.get("ansible_play_hosts", [])) or 1
-        self._said, self._said_at, self._kept_at = "", 0.0, time.monotonic()
+        self._said, self._said_at, self._kept_at = "", 0.0, self.clock()
 
     def _say(self, look: Look, elapsed: float) -> None:
         if look.line != self._said or elapsed - self._said_at >= HEARTBEAT:
@@ -111,7 +113,7 @@ class WaitAction(ActionBase):
             self._said, self._said_at = look.line, elapsed
 
     def _keep_alive(self, journal: Mapping[str, Any] | None, asked: Mapping[str, Any], task_vars) -> None:
-        if not journal or time.monotonic() - self._kept_at < KEEPALIVE:
+        if not journal or self.clock() - self._kept_at < KEEPALIVE:
             return
         result = self._execute_module(
             module_name="cloudpg.migration.aws_journal",
@@ -122,4 +124,4 @@ class WaitAction(ActionBase):
         )
         if result.get("failed"):
             raise AnsibleActionFail(result.get("msg", "the lease could not be renewed"))
-        self._kept_at = time.monotonic()
+        self._kept_at = self.clock()
