@@ -165,7 +165,8 @@ def fence_time(effects: list[Effect], target: Contents, source: Contents) -> flo
     Minus infinity when there is none, so that everything else the source holds counts as written behind the fence.
     """
     by_source = [effect for effect in effects if source.server and effect.attempt.server == source.server]
-    kept = [effect for effect in by_source if effect.outcome == ACKED and effect.applied(target)]
+    # the delete of a row that never arrived looks like one that did: only what is there counts
+    kept = [effect for effect in by_source if effect.outcome == ACKED and not effect.removes and effect.applied(target)]
     return max((effect.attempt.ended for effect in kept), default=-math.inf)
 
 

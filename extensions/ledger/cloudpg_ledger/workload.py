@@ -162,7 +162,7 @@ class Tickets:
 class Batches:
     """Inserts into a table that is truncated now and then. One writer a database: TRUNCATE takes everybody's rows."""
 
-    ROWS_A_BATCH = 25
+    ROWS_A_BATCH = 10
 
     def __init__(self) -> None:
         self._rows = self.ROWS_A_BATCH  # begins with a TRUNCATE: what was there before isn't ours
@@ -189,7 +189,7 @@ class Batches:
 class Laps:
     """Numbers of a sequence that is restarted now and then, up or down. One writer a database."""
 
-    NUMBERS_A_LAP = 20
+    NUMBERS_A_LAP = 10
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng

@@ -251,6 +251,17 @@ def test_what_the_source_took_behind_the_fence_is_split_brain(
     assert counts(judge(story.attempts, target, source)) == expected
 
 
+def test_a_row_made_and_deleted_behind_the_fence_hides_nothing_else() -> None:
+    def behind_the_fence(story: Story) -> None:
+        story.attempt("entry")
+        story.attempt("enqueue")
+        story.attempt("dequeue", ref=len(story.attempts))
+
+    story, target, source = after_a_cutover(behind_the_fence)
+
+    assert counts(judge(story.attempts, target, source)) == {LOST: 1, SPLIT_BRAIN: 1}
+
+
 def test_a_row_the_copy_left_out_is_lost_but_no_split_brain() -> None:
     story = Story()
     left_out = story.attempt("entry")
