@@ -25,15 +25,11 @@ from werkzeug.serving import BaseWSGIServer, make_server
 
 from .control import control_app
 from .ec2 import SandboxEC2
+from .metrics import cloudwatch_response_class
 from .rds import SandboxRDS
 from .refusal import Refusal
 from .rules import ApiError
 from .world import World
-
-try:
-    from .metrics import cloudwatch_response_class
-except ModuleNotFoundError:
-    from .placeholders import cloudwatch_response_class
 
 LOGGER = logging.getLogger("cloudpg_sandbox")
 CONTROL = "/_sandbox"

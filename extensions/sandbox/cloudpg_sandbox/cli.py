@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -19,10 +18,10 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from . import home as homes
 from . import registry
+from .home import Settings, StartError, read_state
 from .installations import InstallationError
-from .serve import StartError, read_state, serve
-from .world import Settings
 
 START_SECONDS = 90.0
 STOP_SECONDS = 60.0
@@ -103,19 +102,17 @@ def up(options: argparse.Namespace) -> int:
     home = os.path.abspath(options.home)
     state = read_state(home) or _start(options, home)
     _print_environment(state)
-    print(f"# the sandbox answers at {state['endpoint']}, its servers at {state['network']}.1.1 and up", file=sys.stderr)
+    print(f"# the API is at {state['endpoint']}, the servers are at {state['network']}.1.1 and up", file=sys.stderr)
     return 0
 
 
 def _start(options: argparse.Namespace, home: str) -> dict[str, Any]:
-    from .serve import make_home
-
-    make_home(home)
+    homes.make(home)
     command = [sys.executable, os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "serve", "--detached"]
     for name in ("home", "port", "network", "pace", "ttl", "linger", "cache"):
         if getattr(options, name) is not None:
             command += [f"--{name}", str(getattr(options, name))]
-    log_path = os.path.join(home, "sandbox.log")
+    log_path = homes.log_path(home)
     with open(log_path, "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
@@ -145,23 +142,9 @@ def down(options: argparse.Namespace) -> int:
                 os.kill(state["pid"], signal.SIGKILL)
                 break
             time.sleep(0.05)
-    registry.clear(os.path.join(home, "registry.json"))
-    remove_home(home)
+    registry.clear(homes.registry_path(home))
+    homes.remove(home)
     return 0
-
-
-def remove_home(home: str) -> None:
-    """Remove what a sandbox makes in its home, and the home itself when nothing else is in it."""
-    if not os.path.isdir(home):
-        return
-    for name in os.listdir(home):
-        path = os.path.join(home, name)
-        if name in ("registry.json", "state.json", "state.json.new", "registry.json.new", "sandbox.log"):
-            os.unlink(path)
-        elif name[:1] in "sp" and name[1:].isdigit():
-            shutil.rmtree(path, ignore_errors=True)
-    if not os.listdir(home):
-        os.rmdir(home)
 
 
 def _value(text: str) -> Any:
@@ -192,6 +175,8 @@ def main(arguments: list[str] | None = None) -> int:
     home = os.path.abspath(options.home)
     try:
         if options.command == "serve":
+            from .serve import serve  # moto takes a second to load, which the other commands needn't wait for
+
             return serve(_settings(options), detached=options.detached)
         if options.command in ("up", "down", "fault"):
             return {"up": up, "down": down, "fault": fault}[options.command](options)

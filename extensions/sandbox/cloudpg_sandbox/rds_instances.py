@@ -286,8 +286,8 @@ class InstanceOperations(RDSOperations):
             work(*arguments)
         if not changes:
             return
-        world.pause(instance.identifier, "modifying")
         with rds_work.failing_to(instance, "failed"):
+            world.pause(instance.identifier, "modifying")
             if {"DBInstanceClass", "EngineVersion"} & changes.keys() and instance.server is not None:
                 instance.server.restart()
                 instance.region.record(instance, "DB instance restarted", "availability")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .world import World
 
 Facts = dict[str, Any]
-SETTLED = ("available", "stopped", "failed", "incompatible-parameters", "deleted")
+SETTLED = ("available", "stopped", "failed", "incompatible-parameters", "migration-failed")
 
 
 def now() -> datetime:
@@ -159,7 +159,9 @@ class Instance:
     def data_dir(self) -> str | None:
         return self.server.data_dir if self.server else None
 
-    def query(self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = "postgres") -> list[tuple[Any, ...]]:
+    def query(
+        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = "postgres"
+    ) -> list[tuple[Any, ...]]:
         """Rows from the server, as the real superuser over the socket."""
         if self.server is None:
             raise LookupError(f"{self.identifier} has no server yet")

@@ -76,10 +76,10 @@ class SnapshotOperations(RDSOperations):
     def _take(snapshot: Snapshot, instance: Instance) -> None:
         region = instance.region
         region.record(instance, "Backing up DB instance", "backup")
-        region.world.pause(instance.identifier, "backing-up")
         try:
             assert instance.server is not None
             with rds_work.failing_to(instance, "available"):
+                region.world.pause(instance.identifier, "backing-up")
                 snapshot.copy(instance.server)
         except Exception:
             snapshot.facts["Status"] = "failed"

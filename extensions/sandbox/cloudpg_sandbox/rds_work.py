@@ -38,12 +38,13 @@ def failing_to(instance: Instance | Cluster, state: str) -> Iterator[None]:
         raise
 
 
-def server_settings(instance: Instance) -> dict[str, str]:
+def server_settings(instance: Instance, server: Server) -> dict[str, str]:
     """The parameters in force, as the server's own settings; an instance's group wins over its cluster's."""
     settings: dict[str, str] = {}
+    facts = {**instance.facts, "libraries": server.installation.libraries()}
     for level in ("cluster", "instance"):
         for name, value in instance.in_force[level].items():
-            translated = parameters.to_server_setting(name, value, instance.facts)
+            translated = parameters.to_server_setting(name, value, facts)
             if translated is not None:
                 settings[translated[0]] = str(translated[1])
     return settings
@@ -54,7 +55,7 @@ def take_all_parameters(instance: Instance, server: Server) -> None:
     for level in ("instance", "cluster"):
         instance.in_force[level] = instance.region.wanted(instance, level)
         instance.group_changed[level] = False
-    server.settings = server_settings(instance)
+    server.settings = server_settings(instance, server)
 
 
 def _new_server(instance: Instance) -> Server:
@@ -124,7 +125,8 @@ def create_instance(instance: Instance, prepare: Callable[[Server], None] | None
     if instance.facts["BackupRetentionPeriod"]:
         instance.state = "backing-up"
         instance.region.record(instance, "Backing up DB instance", "backup")
-        world.pause(instance.identifier, "backing-up")
+        with failing_to(instance, "available"):
+            world.pause(instance.identifier, "backing-up")
         instance.facts["LatestRestorableTime"] = now()
         instance.region.record(instance, "Finished DB Instance backup", "backup")
     instance.state = "available"
@@ -189,9 +191,9 @@ def reboot_instance(instance: Instance) -> None:
 
 def stop_instance(instance: Instance) -> None:
     """stopping -> stopped."""
-    instance.region.world.pause(instance.identifier, "stopping")
     assert instance.server is not None
     with failing_to(instance, "failed"):
+        instance.region.world.pause(instance.identifier, "stopping")
         instance.server.stop()
     instance.region.record(instance, "DB instance stopped", "notification")
     instance.state = "stopped"
@@ -199,9 +201,9 @@ def stop_instance(instance: Instance) -> None:
 
 def start_instance(instance: Instance) -> None:
     """starting -> available."""
-    instance.region.world.pause(instance.identifier, "starting")
     assert instance.server is not None
     with failing_to(instance, "incompatible-parameters"):
+        instance.region.world.pause(instance.identifier, "starting")
         take_all_parameters(instance, instance.server)
         instance.server.access = ec2.networks(instance)
         instance.server.start()
@@ -214,9 +216,9 @@ def delete_instance(instance: Instance, final: Snapshot | None) -> None:
     region = instance.region
     world = region.world
     cluster = instance.cluster
-    world.pause(instance.identifier, "deleting")
     server = instance.server or instance.pending_server
     with failing_to(instance, "failed"):
+        world.pause(instance.identifier, "deleting")
         if server is not None:
             server.stop()
             if final is not None:
@@ -248,8 +250,9 @@ def drop_upstream_slot(server: Server) -> None:
 
 
 def create_cluster(cluster: Cluster) -> None:
-    """creating -> available; it has no server before its first instance (R2)."""
-    cluster.region.world.pause(cluster.identifier, "creating")
+    """creating -> available; no server before its first instance (R2). A replica fails with a state of its own (R6)."""
+    with failing_to(cluster, "migration-failed" if cluster.source is not None else "failed"):
+        cluster.region.world.pause(cluster.identifier, "creating")
     cluster.region.record(cluster, "DB cluster created", "creation")
     cluster.state = "available"
 
@@ -258,14 +261,10 @@ def promote_cluster(cluster: Cluster) -> None:
     """available (for a while, still) -> promoting -> available, with the event of R16."""
     world = cluster.region.world
     try:
-        world.pause(cluster.identifier, "promotion-accepted")
-        cluster.state = "promoting"
-        world.pause(cluster.identifier, "promoting")
-        if world.faults.refuse(cluster.identifier, "promoting"):
-            cluster.region.record(cluster, "Promotion of the Read Replica cluster failed", "failure")
-            cluster.state = "available"
-            return
         with failing_to(cluster, "available"):
+            world.pause(cluster.identifier, "promotion-accepted")
+            cluster.state = "promoting"
+            world.pause(cluster.identifier, "promoting")
             become_standalone(cluster)
         cluster.region.record(
             cluster, "Promoted Read Replica cluster to a stand-alone database cluster.", "notification"
@@ -335,8 +334,8 @@ def switch_over(cluster: Cluster, reader: Instance) -> None:
     old = cluster.writer
     assert old is not None and old.server is not None
     cluster.state = "failing-over"
-    cluster.region.world.pause(cluster.identifier, "failing-over")
     with failing_to(cluster, "available"):
+        cluster.region.world.pause(cluster.identifier, "failing-over")
         old.state = "rebooting"
         old.server.stop()
         fail_over(cluster, reader)
@@ -364,7 +363,8 @@ def refresh_reader_endpoint(cluster: Cluster) -> None:
 def delete_cluster(cluster: Cluster) -> None:
     """deleting -> gone."""
     region = cluster.region
-    region.world.pause(cluster.identifier, "deleting")
+    with failing_to(cluster, "failed"):
+        region.world.pause(cluster.identifier, "deleting")
     region.record(cluster, "DB cluster deleted", "deletion")
     with region.world.lock:
         forget_source(cluster)
@@ -420,6 +420,6 @@ def apply_parameters(instance: Instance, level: str, values: dict[str, Any]) -> 
             instance.in_force[level][name] = value
     server = instance.server
     if server is not None:
-        server.settings = server_settings(instance)
+        server.settings = server_settings(instance, server)
         if server.running:
             server.reload()

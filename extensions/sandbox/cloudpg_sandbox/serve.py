@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import random
@@ -15,47 +14,14 @@ import socket
 import sys
 import threading
 from dataclasses import replace
-from typing import Any
 
-from . import registry
+from . import home, registry
 from .app import http_server
-from .world import Settings, World
+from .home import Settings, StartError
+from .world import World
 
 LOCK_PORT = 15431
 PARENT_LOOK_SECONDS = 0.3
-REGION = "eu-west-1"
-ACCESS_KEY = "AKIAIOSFODNN7SANDBOX"
-SECRET_KEY = "sandbox-secret-key-that-opens-nothing-at-all-4577"
-
-
-class StartError(Exception):
-    """The sandbox can't start; the message names the option that helps."""
-
-
-def environment(endpoint: str) -> dict[str, str]:
-    """What a client of the sandbox has in its environment."""
-    return {
-        "AWS_ENDPOINT_URL": endpoint,
-        "AWS_URL": endpoint,
-        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
-        "AWS_REGION": REGION,
-        "AWS_DEFAULT_REGION": REGION,
-    }
-
-
-def state_path(home: str) -> str:
-    return os.path.join(home, "state.json")
-
-
-def read_state(home: str) -> dict[str, Any] | None:
-    """What a running sandbox of this home has said about itself; None when none runs."""
-    try:
-        with open(state_path(home), encoding="utf-8") as handle:
-            state = json.load(handle)
-    except (OSError, ValueError):
-        return None
-    return state if registry.start_time(state["pid"]) == state["start"] else None
 
 
 def take_network(wanted: str) -> tuple[str, socket.socket]:
@@ -82,16 +48,6 @@ def take_network(wanted: str) -> tuple[str, socket.socket]:
     raise StartError(f"the network {wanted} is in use by another sandbox; choose another with --network 127.N")
 
 
-def make_home(home: str) -> None:
-    """The sandbox's directory: others may pass through (the servers' account must), not look."""
-    if len(home) > 80:
-        raise StartError(f"{home} is too long: the servers' sockets in it must fit in 107 bytes; choose a shorter --home")
-    os.makedirs(home, mode=0o711, exist_ok=True)
-    if os.stat(home).st_uid != os.geteuid():
-        raise StartError(f"{home} belongs to somebody else; choose another --home")
-    os.chmod(home, 0o711)
-
-
 def _watch_parent(stop: threading.Event) -> None:
     parent = os.getppid()
     while not stop.wait(PARENT_LOOK_SECONDS):
@@ -103,13 +59,14 @@ def serve(settings: Settings, *, detached: bool) -> int:
     """Run until told to stop, the life time is over or, unless detached, the parent is gone."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    make_home(settings.home)
-    if read_state(settings.home):
+    home.make(settings.home)
+    if home.read_state(settings.home):
         raise StartError(f"a sandbox runs in {settings.home} already; `down` stops it, --home names another place")
     network, holder = take_network(settings.network)
     settings = replace(settings, network=network)
-    registry_path = os.path.join(settings.home, "registry.json")
+    registry_path = home.registry_path(settings.home)
     registry.clear(registry_path)
+    home.remove_data(settings.home)
     pipe = registry.start_watchdog(registry_path)
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -125,24 +82,16 @@ def serve(settings: Settings, *, detached: bool) -> int:
     endpoint = f"http://127.0.0.1:{server.server_port}"
     state = {
         "pid": os.getpid(), "start": registry.start_time(os.getpid()), "endpoint": endpoint,
-        "port": server.server_port, "network": network, "environment": environment(endpoint),
+        "port": server.server_port, "network": network, "environment": home.environment(endpoint),
     }
-    write_state(settings.home, state)
+    home.write_state(settings.home, state)
     try:
         stop.wait(settings.ttl)
     finally:
         world.stop()
         server.shutdown()
         registry.clear(registry_path)
-        os.unlink(state_path(settings.home))
+        os.unlink(home.state_path(settings.home))
         os.close(pipe)
         holder.close()
     return 0
-
-
-def write_state(home: str, state: dict[str, Any]) -> None:
-    """Say that the sandbox is ready; whoever reads it sees all of it or nothing."""
-    building = state_path(home) + ".new"
-    with open(building, "w", encoding="utf-8") as handle:
-        json.dump(state, handle)
-    os.replace(building, state_path(home))

@@ -311,7 +311,9 @@ class Server:
         connection.autocommit = True
         return connection
 
-    def query(self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = "postgres") -> list[tuple[Any, ...]]:
+    def query(
+        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = "postgres"
+    ) -> list[tuple[Any, ...]]:
         """Rows of one statement as the real superuser; an empty list when it returns none."""
         connection = self.connect(dbname)
         try:

@@ -23,8 +23,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from .cli import remove_home
-from .serve import read_state
+from . import home as homes
+from .home import read_state
 
 PROGRAM = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 START_SECONDS = 90.0
@@ -83,7 +83,7 @@ class Sandbox:
 
     def sandbox_log(self) -> str:
         """What the sandbox itself has written."""
-        with open(os.path.join(self.home, "sandbox.log"), encoding="utf-8", errors="replace") as log:
+        with open(homes.log_path(self.home), encoding="utf-8", errors="replace") as log:
             return log.read()
 
 
@@ -109,7 +109,7 @@ def running(home: str | None = None, pace: float = 0.05, linger: float = 15.0) -
         "--linger", str(linger),
     ]
     os.makedirs(place, exist_ok=True)
-    with open(os.path.join(place, "sandbox.log"), "wb") as log:
+    with open(homes.log_path(place), "wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         state = _await_state(place, process)
@@ -121,7 +121,7 @@ def running(home: str | None = None, pace: float = 0.05, linger: float = 15.0) -
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        remove_home(place)
+        homes.remove(place)
         if own:
             shutil.rmtree(place, ignore_errors=True)
 
@@ -134,5 +134,5 @@ def _await_state(home: str, process: subprocess.Popen[bytes]) -> dict[str, Any]:
             return state
         time.sleep(0.05)
     process.kill()
-    with open(os.path.join(home, "sandbox.log"), encoding="utf-8", errors="replace") as log:
+    with open(homes.log_path(home), encoding="utf-8", errors="replace") as log:
         raise AssertionError(f"the sandbox didn't start: {log.read()[-3000:]}")

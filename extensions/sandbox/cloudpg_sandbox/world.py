@@ -8,44 +8,29 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
+from . import home
 from .apilog import ApiLog
 from .bastion import Bastion
+from .faults import Faults
+from .home import Settings
 from .installations import Account, Installations
+from .metrics import MetricStore, Sampler
 from .rds_model import Instance, Region
 from .registry import Registry
+from .roles import RoleKeeper
 from .servers import Server
-
-try:
-    from .faults import Faults
-except ModuleNotFoundError:
-    from .placeholders import Faults
-try:
-    from .metrics import MetricStore, Sampler
-except ModuleNotFoundError:
-    from .placeholders import MetricStore, Sampler
 
 LOGGER = logging.getLogger("cloudpg_sandbox")
 ADDRESSES_IN_A_BLOCK = 250
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the command line decides."""
-
-    home: str
-    cache: str
-    port: int
-    network: str
-    pace: float
-    ttl: float
-    linger: float
+class TransitionRefused(Exception):
+    """A fault has a transition end in failure."""
 
 
 class World:
@@ -55,11 +40,11 @@ class World:
         self.settings = settings
         self.account = Account.for_servers()
         self.installations = Installations(settings.cache, self.account)
-        self.registry = Registry(os.path.join(settings.home, "registry.json"))
+        self.registry = Registry(home.registry_path(settings.home))
         self.bastion = Bastion(f"{settings.network}.0.1")
         self.faults = Faults()
         self.log = ApiLog()
-        self.metrics = MetricStore()
+        self.metrics = MetricStore(self.faults)
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.stopping = threading.Event()
@@ -68,6 +53,7 @@ class World:
         self._directories = itertools.count(1)
         self._sampler = Sampler(self.live_servers, self.metrics)
         self._sampler.start()
+        RoleKeeper(self._writable_servers, self.stopping).start()
 
     def _address_sequence(self) -> Iterator[str]:
         for number in itertools.count():
@@ -111,12 +97,16 @@ class World:
         """Instances whose server answers at the moment: what can be measured."""
         return [one for one in self.instances() if one.server is not None and one.server.running]
 
+    def _writable_servers(self) -> list[Server]:
+        return [one.server for one in self.live_servers() if one.server and one.server.upstream is None]
+
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def pause(self, identifier: str, transition: str, share: float = 1.0) -> None:
-        """Let a transition take its time; ends at once when the sandbox stops."""
-        seconds = self.settings.pace * share * self.faults.slow_factor(identifier, transition)
-        self.stopping.wait(seconds)
+    def pause(self, identifier: str, transition: str) -> None:
+        """Let a transition take its time, at no time when the sandbox stops; a fault may refuse it then."""
+        self.stopping.wait(self.settings.pace * self.faults.slow_factor(identifier, transition))
+        if self.faults.refuse(identifier, transition):
+            raise TransitionRefused(f"{transition} was refused by a fault")
 
     def spawn(self, work: Callable[..., None], *arguments: Any) -> None:
         """Carry a transition out beside the API; the work itself leaves a failure in the resource's state."""
@@ -124,6 +114,8 @@ class World:
         def run() -> None:
             try:
                 work(*arguments)
+            except TransitionRefused as error:
+                LOGGER.info("%s: %s", work.__name__, error)
             except Exception:
                 if not self.stopping.is_set():
                     LOGGER.exception("%s failed", work.__name__)
@@ -148,7 +140,4 @@ class World:
         self.bastion.stop()
         for server in [one.server for one in self.instances() if one.server]:
             server.stop(signal.SIGQUIT)
-        for name in os.listdir(self.settings.home):
-            path = os.path.join(self.settings.home, name)
-            if os.path.isdir(path) and name[:1] in "sp" and name[1:].isdigit():
-                shutil.rmtree(path, ignore_errors=True)
+        home.remove_data(self.settings.home)
