@@ -37,13 +37,19 @@ test: .venv/.ready $(LINK) pgbouncer  ## lint, sanity, molecule, then all tests 
 	@$(MAKE) --no-print-directory pytest
 
 lint: .venv/.ready $(LINK)  ## yamllint, ansible-lint (production), documentation, changelog, flake8
-	@bash tests/sanity/lint.sh
+	@echo "== yamllint"; git ls-files -z '*.yml' '*.yaml' | xargs -0 yamllint --strict
+	@echo "== ansible-lint"; ansible-lint --profile production --offline
+	@echo "== antsibull-docs"; cd $(LINK) && antsibull-docs lint-collection-docs --plugin-docs .
+	@echo "== antsibull-changelog"; antsibull-changelog lint
+	@echo "== flake8"; flake8 plugins extensions tests
 
 sanity: .venv/.ready  ## ansible-test sanity on a copy of the tracked files
+	@echo "== ansible-test sanity"
 	@python tests/sanity/run.py
 
 molecule: .venv/.ready $(LINK) pgbouncer  ## a scenario a path, on the sandbox, with live writes
-	@bash tests/sanity/molecule.sh
+	@echo "== molecule"
+	@molecule test --all
 
 pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests
 	@echo "== pytest"
