@@ -40,7 +40,6 @@ CLUSTER_SETTINGS = {
 SOURCE_STATES = ("available", "storage-optimization")
 
 
-
 def _check_source(source: Mapping[str, Any] | None, arn: str) -> Mapping[str, Any]:
     """R1: the source is named by its ARN; R3: it is a backed up RDS instance of this Region and account."""
     parts = arn.split(":")

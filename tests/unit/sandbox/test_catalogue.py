@@ -209,9 +209,7 @@ def test_r26_the_instance_level_is_a_part_of_the_cluster_level() -> None:
     assert set(parameters("aurora-postgresql16")) < set(parameters("aurora-postgresql16", "cluster"))
 
 
-@pytest.mark.parametrize(
-    ("family", "level"), [("postgres16", "instance"), ("aurora-postgresql16", "cluster")]
-)
+@pytest.mark.parametrize(("family", "level"), [("postgres16", "instance"), ("aurora-postgresql16", "cluster")])
 def test_r28_logical_replication_is_static(family: str, level: str) -> None:
     entry = parameters(family, level)["rds.logical_replication"]
     assert (entry["ApplyType"], entry["ParameterValue"], entry["IsModifiable"]) == ("static", "0", True)
@@ -250,7 +248,9 @@ def test_ssl_is_forced_from_some_major_on(family: str, value: str) -> None:
     assert parameters(family, level)["rds.force_ssl"]["ParameterValue"] == value
 
 
-@pytest.mark.parametrize(("family", "level"), [("postgres11", "instance"), ("mysql8.0", "instance"), ("postgres16", "x")])
+@pytest.mark.parametrize(
+    ("family", "level"), [("postgres11", "instance"), ("mysql8.0", "instance"), ("postgres16", "x")]
+)
 def test_an_unknown_family_or_level_is_an_error(family: str, level: str) -> None:
     with pytest.raises(ValueError, match="there are"):
         catalogue.engine_default_parameters(family, level)

@@ -152,7 +152,9 @@ def test_r2_a_member_needs_no_more_than_a_class() -> None:
 def test_r2_what_belongs_to_the_cluster_is_refused_on_a_member(parameter: str, value: Any, what: str) -> None:
     error = refused(rules.check_create_cluster_member, membership(**{parameter: value}), a_replica())
     assert error.code == "InvalidParameterCombination"
-    assert error.message == f"The requested DB Instance will be a member of a DB Cluster. Set {what} for the DB Cluster."
+    assert (
+        error.message == f"The requested DB Instance will be a member of a DB Cluster. Set {what} for the DB Cluster."
+    )
 
 
 @pytest.mark.parametrize("status", ["creating", "promoting", "modifying", "migrating"])
@@ -196,7 +198,8 @@ def test_r3_the_same_or_a_newer_minor_compared_as_numbers(source: str, replica: 
 
 
 @pytest.mark.parametrize(
-    ("source", "replica"), [("16.11", "16.9"), ("16.10", "16.9"), ("15.10", "15.8"), ("15.10", "16.11"), ("17.5", "16.11")]
+    ("source", "replica"),
+    [("16.11", "16.9"), ("16.10", "16.9"), ("15.10", "15.8"), ("15.10", "16.11"), ("17.5", "16.11")],
 )
 def test_r3_an_older_minor_or_another_major_is_refused(source: str, replica: str) -> None:
     instance = an_instance(EngineVersion=source)
@@ -233,7 +236,16 @@ def test_r5_a_class_that_cannot_be_ordered_is_refused(db_class: str | None) -> N
         ({"DBInstanceArn": ARN.replace("123456789012", "210987654321")}, [], "InvalidParameterValue"),
         ({"Engine": "aurora-postgresql", "DBClusterIdentifier": "other"}, [], "InvalidParameterCombination"),
     ],
-    ids=["no backups", "not available", "has one", "has one, by cluster", "cross-Region", "Region", "account", "engine"],
+    ids=[
+        "no backups",
+        "not available",
+        "has one",
+        "has one, by cluster",
+        "cross-Region",
+        "Region",
+        "account",
+        "engine",
+    ],
 )
 def test_r3_a_source_that_cannot_feed_a_replica_is_refused(source: dict, clusters: list, code: str) -> None:
     assert refused(rules.check_create_replica_cluster, creation(), an_instance(**source), clusters).code == code
@@ -278,7 +290,11 @@ def test_r4_encryption_is_never_lost_and_its_key_is_named(source: dict, asked: d
     "cluster",
     [
         a_replica(ReplicationSourceIdentifier="", DBClusterMembers=["one"]),
-        {key: value for key, value in a_replica(DBClusterMembers=["one"]).items() if key != "ReplicationSourceIdentifier"},
+        {
+            key: value
+            for key, value in a_replica(DBClusterMembers=["one"]).items()
+            if key != "ReplicationSourceIdentifier"
+        },
         a_replica(Status="promoting", DBClusterMembers=["one"]),
         a_replica(DBClusterMembers=[]),
     ],
@@ -357,7 +373,8 @@ def test_a_modification_that_is_refused(params: dict, instance: dict, code: str,
 def test_r2_what_belongs_to_the_cluster_is_modified_there(parameter: str, value: Any, what: str) -> None:
     error = refused(rules.check_modify_instance, {parameter: value}, a_member())
     assert error.message == (
-        f"The specified DB Instance is a member of a cluster. Modify {what} for the DB Cluster using the ModifyDbCluster API"
+        f"The specified DB Instance is a member of a cluster. Modify {what} for the DB Cluster using the"
+        " ModifyDbCluster API"
     )
 
 
@@ -469,7 +486,9 @@ def test_r22_an_identifier_that_is_valid(name: str) -> None:
     assert rules.check_identifier(name, "instance") is None
 
 
-@pytest.mark.parametrize("name", ["", None, "1orders", "-orders", "orders-", "a--b", "a_b", "ä", "a.b", "a" * 64, "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", None, "1orders", "-orders", "orders-", "a--b", "a_b", "ä", "a.b", "a" * 64, "a\n"]
+)
 def test_r22_an_identifier_that_is_not(name: str | None) -> None:
     error = refused(rules.check_identifier, name, "cluster")
     assert error.code == "InvalidParameterValue"
