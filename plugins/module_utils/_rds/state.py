@@ -29,6 +29,12 @@ INSTANCE_FAILURES = frozenset({
 _PROMOTED = re.compile(r"promoted read replica cluster to (a )?stand-?alone database cluster", re.IGNORECASE)
 
 
+def moment_of(text: str) -> datetime:
+    """The moment an ISO 8601 text means; without an offset it is UTC. Raises ValueError."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
 def iso(moment: datetime | None) -> str | None:
     """ISO 8601 in UTC, or None."""
     return moment.astimezone(timezone.utc).isoformat() if moment else None
@@ -175,6 +181,7 @@ def instance_document(instance: Mapping[str, Any]) -> dict[str, Any]:
         "replica_instances": list(instance.get("ReadReplicaDBInstanceIdentifiers", [])),
         "pending": sorted(instance.get("PendingModifiedValues") or {}),
         "tags": tags_of(instance),
+        "predicted": False,
     }
 
 
