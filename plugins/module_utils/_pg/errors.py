@@ -43,4 +43,4 @@ def from_connecting(where: str, user: str | None, said: str | None, secret: str 
 
 
 def _one_line(said: str | None) -> str:
-    return " ".join((said or "no reason was given").split()).rstrip(".")
+    return " ".join((said or "no reason was given").split()).rstrip(".?")

@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.cloudpg.migration.plugins.action.pg_replication_wait import ActionModule
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import gate
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.errors import PgError
 
@@ -112,3 +116,29 @@ def test_p14_a_slot_whose_wal_is_gone_ends_the_wait(followers, slots, named, fai
     passage = gate.passage(source(*followers, slots=slots), L, "source", named)
     assert ("P14" in (passage.failed or "")) is fails
     assert not passage.done
+
+
+def action(check_mode=False):
+    return ActionModule(SimpleNamespace(check_mode=check_mode), None, None, None, None, None)
+
+
+@pytest.mark.parametrize("args, said", [
+    ({"lsn": "0/0"}, "proves nothing"), ({"lsn": "soon"}, "is no LSN"), ({}, "is no LSN"),
+    ({"lsn": "0/1", "via": "hearsay"}, "via is one of"),
+])
+def test_a_wait_for_nothing_is_refused(args, said):
+    with pytest.raises(AnsibleActionFail, match=said):
+        action().options(args)
+
+
+def test_check_mode_has_no_position_yet():
+    wanted, _asked = action(check_mode=True).options({"lsn": None})
+    assert wanted["lsn"] is None
+
+
+def test_the_options_of_the_lease_do_not_reach_the_server():
+    waiting = action()
+    wanted, asked = waiting.options({"lsn": L, "server": {"host": "h"}, "region": "eu-west-1", "profile": "p"})
+    assert asked == {"server": {"host": "h"}}
+    assert wanted == {"lsn": L, "via": "standby", "standby": None}
+    assert waiting._session == {"region": "eu-west-1", "profile": "p"}
