@@ -8,7 +8,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BUILD := build
 LINK := $(BUILD)/collections/ansible_collections/cloudpg/migration
-REQUIREMENTS := requirements.txt tests/requirements.txt $(wildcard extensions/*/requirements.txt)
+REQUIREMENTS := requirements.txt tests/requirements.txt tests/unit/requirements.txt $(wildcard extensions/*/requirements.txt)
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH):/usr/sbin
 export LC_ALL := C.UTF-8

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Run ``ansible-test sanity`` without containers: ``python tests/sanity/run.py [TEST …]`` (default: all but SKIPPED).
 
-ansible-test wants the path ``…/ansible_collections/cloudpg/migration`` and no links: it gets a copy of the tracked files
-under ``build/sanity``, with the collections this one builds on beside it. It makes virtual environments without pip in
-them, and fetches a script that installs pip; where only a package index is reachable that fails, so a script that does
-the same from the copy of pip bundled with Python is put where ansible-test keeps the fetched one.
+ansible-test wants the path ``…/ansible_collections/cloudpg/migration`` and no links: it gets a copy of the tracked
+files under ``build/sanity``, with the collections this one builds on beside it. It makes virtual environments without
+pip in them, and fetches a script that installs pip; where only a package index is reachable that fails, so a script
+that does the same from the copy of pip bundled with Python is put where ansible-test keeps the fetched one.
 """
 
 from __future__ import annotations

@@ -78,10 +78,11 @@ def test_a_role_has_a_readme_and_specifies_each_of_its_defaults(role):
 @pytest.mark.parametrize("role", ROLES, ids=by_name)
 def test_a_role_explains_its_defaults_one_by_one_or_in_pairs(role):
     lines = (role / "defaults" / "main.yml").read_text().splitlines()
-    first, *others = [number for number, line in enumerate(lines) if re.match(r"\w+:", line)]
-    explained = [number for number, line in enumerate(lines) if line.startswith("#")]
-    assert explained and explained[0] < first
-    assert [lines[here] for here in others if not any(here - 3 < number < here for number in explained)] == []
+    bare = [
+        line for here, line in enumerate(lines)
+        if re.match(r"\w+:", line) and not any(above.startswith("#") for above in lines[max(0, here - 2):here])
+    ]
+    assert bare == []
 
 
 @pytest.mark.parametrize("path", PATHS)
