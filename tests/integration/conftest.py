@@ -6,15 +6,10 @@
 
 from __future__ import annotations
 
-import pathlib
-import sys
 from collections.abc import Iterator
 
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "extensions" / "sandbox"))
-
-from cloudpg_sandbox.testing import Sandbox, running  # noqa: E402  the package is found by the line above
+from cloudpg_sandbox.testing import Sandbox, running
 
 
 @pytest.fixture(scope="session")

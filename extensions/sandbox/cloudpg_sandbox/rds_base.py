@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
-from moto.core.responses import ActionResult, PaginatedResult
+from moto.core.responses import ActionResult
 from moto.rds.responses import RDSResponse
 
 from .rds_model import Cluster, Facts, Instance, Region
@@ -19,6 +19,7 @@ from .world import World
 
 # The collections whose waiters poll once a minute: their describe calls are held back until a transition has ended.
 SLOW_POLLERS = ("amazon.aws/", "community.aws/")
+PAGE = 100
 
 
 def plain(value: Any) -> Any:
@@ -87,7 +88,16 @@ class RDSOperations(RDSResponse):
         if resource is not None and any(name in agent for name in SLOW_POLLERS):
             self.world.linger(lambda: resource.settled)
 
-    @staticmethod
-    def page(name: str, facts: list[Facts]) -> ActionResult:
+    def page(self, name: str, facts: list[Facts]) -> ActionResult:
         """A list answer, paged by MaxRecords and Marker."""
-        return PaginatedResult({name: facts})
+        return ActionResult(self.page_of(name, facts))
+
+    def page_of(self, name: str, facts: list[Facts]) -> Facts:
+        """The page that MaxRecords (100 when left out) and Marker ask for; a Marker of its own while there is more."""
+        request = self.request
+        try:
+            start, size = int(request.get("Marker") or 0), int(request.get("MaxRecords") or PAGE)
+        except ValueError:
+            raise invalid_value("The marker provided is invalid.") from None
+        page = {name: facts[start:start + size]}
+        return {**page, "Marker": str(start + size)} if start + size < len(facts) else page

@@ -52,6 +52,20 @@ def parameter_family(engine: str, version: str) -> str:
     return f"{engine}{major_of(version)}"
 
 
+def storage_facts(request: Facts, engine: str) -> Facts:
+    """What AWS says about an instance's storage; gp3 always comes with its baseline."""
+    if engine != "postgres":
+        return {"AllocatedStorage": 1, "StorageType": "aurora", "StorageThroughput": 0}
+    kind = request.get("StorageType", "gp3")
+    iops = request.get("Iops", 3000 if kind == "gp3" else None)
+    return {
+        "AllocatedStorage": request.get("AllocatedStorage", 20),
+        "StorageType": kind,
+        "StorageThroughput": request.get("StorageThroughput", 125 if kind == "gp3" else 0),
+        **({"Iops": iops} if iops else {}),
+    }
+
+
 class InstanceOperations(RDSOperations):
     """Create, describe, modify, reboot, stop, start and delete DB instances."""
 
@@ -129,7 +143,6 @@ class InstanceOperations(RDSOperations):
             "EngineVersion": version,
             "DBInstanceStatus": "creating",
             "MasterUsername": request["MasterUsername"],
-            "AllocatedStorage": request.get("AllocatedStorage", 20 if engine == "postgres" else 1),
             "InstanceCreateTime": now(),
             "PreferredBackupWindow": request.get("PreferredBackupWindow", "03:00-03:30"),
             "BackupRetentionPeriod": request.get("BackupRetentionPeriod", 1),
@@ -149,7 +162,7 @@ class InstanceOperations(RDSOperations):
                 {"OptionGroupName": f"default:{engine}-{major_of(version)}", "Status": "in-sync"}
             ],
             "PubliclyAccessible": request.get("PubliclyAccessible", False),
-            "StorageType": request.get("StorageType", "gp3" if engine == "postgres" else "aurora"),
+            **storage_facts(request, engine),
             "DbInstancePort": 0,
             "DbiResourceId": resource_id("db-", arn),
             "CACertificateIdentifier": request.get("CACertificateIdentifier", "rds-ca-rsa2048-g1"),
@@ -165,11 +178,10 @@ class InstanceOperations(RDSOperations):
             "CustomerOwnedIpEnabled": False,
             "BackupTarget": "region",
             "NetworkType": "IPV4",
-            "StorageThroughput": request.get("StorageThroughput", 0),
             "DedicatedLogVolume": False,
             **self.encryption_facts(request),
         }
-        for optional in ("DBName", "MaxAllocatedStorage", "Iops"):
+        for optional in ("DBName", "MaxAllocatedStorage"):
             if request.get(optional):
                 facts[optional] = request[optional]
         instance = Instance(store, facts, self.world.new_address(), request.get("Port") or DEFAULT_PORT)
@@ -228,6 +240,8 @@ class InstanceOperations(RDSOperations):
         request = self.request
         with self.world.lock:
             instance = self.store.instance(request["DBInstanceIdentifier"])
+            if request.get("EngineVersion") == str(major_of(instance.facts["EngineVersion"])):
+                request["EngineVersion"] = instance.facts["EngineVersion"]
             rules.check_modify_instance(request, instance.described())
             works: list[Any] = []
             if request.get("VpcSecurityGroupIds") is not None:

@@ -190,14 +190,9 @@ class ParameterOperations(RDSOperations):
             every = parameters.engine_default_parameters(request["DBParameterGroupFamily"], level)
         except ValueError as error:
             raise invalid_value(str(error)) from error
-        start = int(request.get("Marker") or 0)
-        size = int(request.get("MaxRecords") or 100)
-        defaults: Facts = {
-            "DBParameterGroupFamily": request["DBParameterGroupFamily"], "Parameters": every[start:start + size],
-        }
-        if start + size < len(every):
-            defaults["Marker"] = str(start + size)
-        return ActionResult({"EngineDefaults": defaults})
+        return ActionResult({"EngineDefaults": {
+            "DBParameterGroupFamily": request["DBParameterGroupFamily"], **self.page_of("Parameters", every),
+        }})
 
     # -- the calls by name -----------------------------------------------------------------------------------------
 
