@@ -119,6 +119,11 @@ def lag_seconds(reading: Reading, progress: Progress, at: float, sawtooth: bool 
     return max(at - known, 0.0)
 
 
+def until_next(now: float) -> float:
+    """Seconds to the middle of the next second: every period of one second gets one sample."""
+    return INTERVAL_SECONDS - (now - INTERVAL_SECONDS / 2) % INTERVAL_SECONDS
+
+
 def dimensions_of(server: LiveServer) -> list[dict[str, str]]:
     """Every set of dimensions a member's metric is filed under; CloudWatch takes each for a metric of its own."""
     found = [{"DBInstanceIdentifier": server.identifier}]
@@ -143,7 +148,7 @@ class Sampler(threading.Thread):
         # Not waited for at the end: a reading of a server that hangs ends when the server does.
         pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="sampler")
         forgotten = time.monotonic()
-        while not self._stopping.wait(INTERVAL_SECONDS):
+        while not self._stopping.wait(until_next(time.time())):
             for server in self._servers():
                 before = self._under_way.get(server.identifier)
                 if before is None or before.done():
@@ -169,8 +174,9 @@ class Sampler(threading.Thread):
         """Measure one server now and record what it has."""
         if server.state in ("creating", "deleting"):
             return
-        reading = Reading(*[_number(value) for value in server.query(MEASURE)[0]])
+        # The moment before: a sample that says it is newer than a fence has really been measured behind it.
         moment = time.time() if at is None else at
+        reading = Reading(*[_number(value) for value in server.query(MEASURE)[0]])
         for metric, value in self._values(server, reading, moment):
             for dimensions in dimensions_of(server):
                 self._store.record(NAMESPACE, metric, dimensions, value, UNITS[metric], moment)

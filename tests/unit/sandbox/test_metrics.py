@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -12,12 +13,13 @@ import pytest
 from cloudpg_sandbox.cloudwatch import metric_data, metric_statistics, unordered
 from cloudpg_sandbox.faults import Faults
 from cloudpg_sandbox.metrics import MetricStore, Sampler
-from cloudpg_sandbox.sampler import NAMESPACE, UNITS, Progress, Reading, dimensions_of, lag_seconds
+from cloudpg_sandbox.sampler import NAMESPACE, UNITS, Progress, Reading, dimensions_of, lag_seconds, until_next
 from moto.cloudwatch.exceptions import InvalidParameterCombination, InvalidParameterValue
 
 NOON = 70_133 * 25_200.0  # a whole number of every period in use
 LAG = "RDSToAuroraPostgreSQLReplicaLag"
 INSTANCE = [{"Name": "DBInstanceIdentifier", "Value": "orders-aurora-1"}]
+ORDERS = {"Name": "DBInstanceIdentifier", "Value": "orders"}
 
 
 def moment(seconds: float) -> datetime:
@@ -380,6 +382,23 @@ def test_a_server_that_fails_leaves_a_gap_and_the_others_go_on() -> None:
         sampler._try_to_sample(server)
     named = {dimension["Value"] for metric in store.metrics(NAMESPACE) for dimension in metric["Dimensions"]}
     assert named == {"orders"}
+
+
+@pytest.mark.parametrize(("now", "seconds"), [(10.5, 1), (10.6, 0.9), (10.0, 0.5), (10.49, 0.01)])
+def test_a_sample_is_taken_in_the_middle_of_every_second(now: float, seconds: float) -> None:
+    assert until_next(now) == pytest.approx(seconds)
+
+
+def test_r12_a_sample_is_no_newer_than_what_it_measured() -> None:
+    class Slow(Server):
+        def query(self, sql: str) -> list[tuple]:
+            self.answered = time.time()
+            return super().query(sql)
+
+    server, store = Slow(PRIMARY), MetricStore()
+    Sampler(lambda: [], store).sample(server)
+    (bucket,) = store.buckets(NAMESPACE, "DatabaseConnections", [ORDERS], 0, server.answered + 1, 1)
+    assert bucket.samples[0].at <= server.answered
 
 
 def test_a_member_is_filed_under_its_own_name_and_its_cluster_s() -> None:
