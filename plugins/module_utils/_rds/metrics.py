@@ -110,11 +110,12 @@ def _undrained(after: datetime, lag: Sequence[Sample], slot: Sequence[Sample]) -
     for name, found in ((REPLICA_LAG, lag), (SLOT_LAG, slot)):
         if not found:
             return f"no sample of {name} whose period began after {iso(after)} yet: missing is not zero"
-    if not any(sample.at - timedelta(seconds=sample.low) >= after for sample in lag):
-        return f"{REPLICA_LAG} is {lag[-1].low:g} s: what was written until {iso(after)} is not replayed yet"
     empty = [sample.at for sample in slot if sample.low <= 0]
     if not empty:
         return f"{SLOT_LAG} is {slot[-1].low:g} bytes and was not seen at 0; it is the worst of all slots (R14)"
     if any(sample.high > SEGMENT for sample in slot if sample.at > empty[0]):
         return f"{SLOT_LAG} rose above one segment after it had been at 0: something still writes to the source"
+    # A replica may be level with what it has received while the source has more to send: so the lag comes second.
+    if not any(sample.at >= empty[0] and sample.at - timedelta(seconds=sample.low) >= after for sample in lag):
+        return f"{REPLICA_LAG} is {lag[-1].low:g} s: what was written until {iso(after)} is not replayed yet"
     return None

@@ -132,12 +132,16 @@ def major(version: str) -> int:
 
 
 def allowed_versions(source: str, offered: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Aurora versions that a source of this version can be replicated to, lowest first (R5)."""
+    """Aurora versions that a source of this version can be replicated to, lowest first (R5).
+
+    Versions with a name (``16.4-limitless``) are another product.
+    """
     family = f"aurora-postgresql{major(source)}"
     fitting = {
         version["EngineVersion"] for version in offered
         if version.get("DBParameterGroupFamily") == family
         and version.get("Status", "available") == "available"
+        and re.fullmatch(r"[\d.]+", version["EngineVersion"])
         and version_key(version["EngineVersion"])[:2] >= version_key(source)[:2]
     }
     return sorted(fitting, key=version_key)
