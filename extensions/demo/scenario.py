@@ -46,6 +46,7 @@ class Scenario:
         self.passwords = {user: secrets.token_hex(16) for user in (MASTER, OWNER, ADMIN)}
         self.source: Instance | None = None
         self.rows = 0
+        self._read = self._acked = 0  # how far the journal was read, and what it said until there
         self._writers: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Scenario:
@@ -106,10 +107,15 @@ class Scenario:
 
     def acked(self) -> int:
         """Commits acknowledged so far."""
-        if not self.journal.exists():
-            return 0
-        with open(self.journal, "rb") as journal:
-            return sum(line.startswith(b'{"event":"acked"') for line in journal)
+        if self.journal.exists():
+            with open(self.journal, "rb") as journal:
+                journal.seek(self._read)
+                for line in journal:
+                    if not line.endswith(b"\n"):
+                        break
+                    self._read += len(line)
+                    self._acked += line.startswith(b'{"event":"acked"')
+        return self._acked
 
     def stop_writers(self) -> None:
         """End the writers after the answers under way."""

@@ -88,3 +88,15 @@ def dsn(source: Server, ledger: Ledger, tmp_path: Path) -> str:
     address = ledger.dsn(source, name)
     ledger.init(address)
     return address
+
+
+@pytest.fixture
+def standby(source: Server, new_server: Callable[[str], Server], dsn: str, tmp_path: Path) -> Iterator[Server]:
+    """A streaming standby of the source."""
+    server = new_server(f"standby-{tmp_path.name.replace('_', '-')}")
+    server.clone(source, "standby")
+    server.start()
+    yield server
+    server.discard()
+    source.drop_slot("standby")
+    source.allow(["127.0.0.1/32"])

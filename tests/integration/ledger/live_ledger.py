@@ -69,6 +69,12 @@ class Ledger:
         return sum('"event":"acked"' in line and address in line for line in lines)
 
 
+def drained(source: Server, standby: Server) -> bool:
+    """Whether the standby has replayed all that the source has written."""
+    position = source.query("SELECT pg_current_wal_flush_lsn()")[0][0]
+    return standby.query("SELECT pg_last_wal_replay_lsn() >= %s", [position])[0][0]
+
+
 def wrong(told: dict[str, Any]) -> dict[str, int]:
     """The categories of a report that found something."""
     return {name: told[name] for name in ("lost", "duplicated", "split_brain", "torn", "phantom") if told[name]}

@@ -7,29 +7,10 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
 from cloudpg_sandbox.servers import Server
-from live_ledger import Ledger, eventually, wrong
-
-
-@pytest.fixture
-def standby(source: Server, new_server: Callable[[str], Server], dsn: str, tmp_path: Path) -> Iterator[Server]:
-    """A streaming standby of the source."""
-    server = new_server(f"standby-{tmp_path.name.replace('_', '-')}")
-    server.clone(source, "standby")
-    server.start()
-    yield server
-    server.discard()
-    source.drop_slot("standby")
-    source.allow(["127.0.0.1/32"])
-
-
-def drained(source: Server, standby: Server) -> bool:
-    position = source.query("SELECT pg_current_wal_flush_lsn()")[0][0]
-    return standby.query("SELECT pg_last_wal_replay_lsn() >= %s", [position])[0][0]
+from live_ledger import Ledger, drained, eventually, wrong
 
 
 def follow(path: Path, **routes: str) -> None:
