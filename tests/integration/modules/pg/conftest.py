@@ -175,7 +175,8 @@ def play(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], str]]:
             [str(Path(sys.executable).parent / "ansible-playbook"), "play.yml", *(["--check"] if check else [])],
             capture_output=True, text=True, timeout=90, cwd=tmp_path,
             env={
-                **os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
+                **os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+                "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
             },
         )
         assert result.exists(), answer.stdout + answer.stderr
