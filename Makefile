@@ -41,7 +41,7 @@ lint: .venv/.ready $(LINK)  ## yamllint, ansible-lint (production), documentatio
 	@echo "== ansible-lint"; ansible-lint --profile production --offline
 	@echo "== antsibull-docs"; cd $(LINK) && antsibull-docs lint-collection-docs --plugin-docs .
 	@echo "== antsibull-changelog"; antsibull-changelog lint
-	@echo "== flake8"; flake8 plugins extensions tests
+	@echo "== flake8"; flake8 plugins extensions molecule tests
 
 sanity: .venv/.ready  ## ansible-test sanity on a copy of the tracked files
 	@echo "== ansible-test sanity"
@@ -49,7 +49,7 @@ sanity: .venv/.ready  ## ansible-test sanity on a copy of the tracked files
 
 molecule: .venv/.ready $(LINK) pgbouncer  ## a scenario a path, on the sandbox, with live writes
 	@echo "== molecule"
-	@molecule test --all
+	@molecule test --all --no-command-borders
 
 pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests
 	@echo "== pytest"
