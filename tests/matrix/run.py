@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Run the unit tests with the other versions of ansible-core and of the collections this one builds on.
 
 Collections come out of the package `ansible`, without the rest of it: which of its releases can be had depends on the

@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Run ``ansible-test sanity`` without containers: ``python tests/sanity/run.py [TEST …]`` (default: all but SKIPPED).
 
 ansible-test wants the path ``…/ansible_collections/cloudpg/migration`` and no links: it gets a copy of the tracked
