@@ -36,7 +36,6 @@ KNOWN: dict[str, tuple[str, ...]] = {
 NEEDED = {"delay": "seconds", "refuse_transition": "transition", "wal_switch": "seconds"}
 TRANSITIONS = (
     "backing-up",
-    "copying",
     "creating",
     "deleting",
     "failing-over",
@@ -44,11 +43,12 @@ TRANSITIONS = (
     "promoting",
     "promotion-accepted",
     "rebooting",
-    "restoring",
     "security-groups",
     "starting",
     "stopping",
 )
+# The transitions that can end badly by themselves; the others fail only when their server does.
+REFUSABLE = ("promoting",)
 
 
 @functools.cache
@@ -93,8 +93,9 @@ def check(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"{name} needs {NEEDED[name]}")
     for pattern in patterns(spec):
         _check_pattern(pattern)
-    if not any(fnmatchcase(item, str(spec.get("transition", "*"))) for item in TRANSITIONS):
-        raise ValueError(f"there is no transition {spec['transition']!r}; there are {', '.join(TRANSITIONS)}")
+    transitions = REFUSABLE if name == "refuse_transition" else TRANSITIONS
+    if not any(fnmatchcase(item, str(spec.get("transition", "*"))) for item in transitions):
+        raise ValueError(f"{name} knows no transition {spec['transition']!r}; it knows {', '.join(transitions)}")
     if not any(fnmatchcase(item, str(spec.get("metric", "*"))) for item in UNITS):
         raise ValueError(f"there is no metric {spec['metric']!r}; there are {', '.join(UNITS)}")
     _check_number(spec, "rate", 0, 1)

@@ -219,7 +219,12 @@ def test_r13_an_idle_source_switches_wal_only_when_told() -> None:
         ({"name": "throttling", "rate": True}, "rate is a number from 0 to 1, not True"),
         ({"name": "throttling", "times": 0}, "times is a number of 1 or more, not 0"),
         ({"name": "refuse_transition"}, "refuse_transition needs transition"),
-        ({"name": "refuse_transition", "transition": "promotion"}, "there is no transition 'promotion'; there are"),
+        (
+            {"name": "refuse_transition", "transition": "promotion"},
+            "knows no transition 'promotion'; it knows promoting",
+        ),
+        ({"name": "refuse_transition", "transition": "rebooting"}, "it knows promoting"),
+        ({"name": "slow_transition", "transition": "dozing"}, "it knows backing-up, creating"),
         ({"name": "stale_metrics", "metric": "Lag"}, "there is no metric 'Lag'; there are AuroraReplicaLag"),
         ({"name": "throttling", "operation": "rds:Describ"}, "rds has no operation like 'Describ'"),
         ({"name": "throttling", "operations": ["rdz:*"]}, "there is no service 'rdz'"),
