@@ -80,7 +80,6 @@ PLAY = """
       db_instance_identifier: by-ansible
       engine: postgres
       engine_version: "16.9"
-      allow_major_version_upgrade: false
       db_instance_class: db.t3.micro
       allocated_storage: 20
       master_username: "%(user)s"
