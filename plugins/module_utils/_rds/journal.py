@@ -116,11 +116,14 @@ def family_of(migration: str, found: Sequence[Mapping[str, Any]], vpc_id: str | 
 
 
 def read(ec2: Any, migration: str, vpc_id: str | None = None, group_id: str | None = None) -> Family:
-    """The family in one VPC, which is named or is that of a group; without either the name must be in one VPC only."""
+    """The family in one VPC, which is named or is that of a group.
+
+    Without either, and when the group is gone, the name must be in use in one VPC only.
+    """
     found = groups.find(ec2, f"cloudpg-{migration}-*")
     everywhere = family_of(migration, found)
     if vpc_id is None and group_id is not None:
-        vpc_id = next((each.vpc_id for each in everywhere.generations if each.group_id == group_id), "")
+        vpc_id = next((each.vpc_id for each in everywhere.generations if each.group_id == group_id), None)
     if vpc_id is None:
         places = sorted({each.vpc_id for each in everywhere.generations})
         if len(places) > 1:

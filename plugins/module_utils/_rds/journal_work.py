@@ -191,7 +191,7 @@ def remove(
             hand_down(ec2, family, keeper)
         patience = Patience(params["wait_timeout"])
         carry_out(plan, {"delete": lambda group_id: _delete(ec2, group_id, patience, kept)}, before_each)
-        _retire(ec2, family.newest, {step.args["group_id"] for step in plan.steps}, kept)
+        _retire(ec2, family, {step.args["group_id"] for step in plan.steps}, kept)
     return result(family, unheld(family.migration), plan=plan, kept=[
         {"group_id": each.group_id, "group_name": each.name, "used_by": kept[each.group_id]}
         for each in family.generations if each.group_id in kept
@@ -244,8 +244,10 @@ def _delete(ec2: Any, group_id: str, patience: Patience, kept: dict[str, list[st
         kept[group_id] = [timeout.state or "something else"]
 
 
-def _retire(ec2: Any, newest: Generation, deleted: set[str], kept: Mapping[str, Any]) -> None:
-    if newest.group_id in kept:
-        groups.tag(ec2, newest.group_id, {LEASE_TAG: ""})
-    elif newest.group_id not in deleted:
-        groups.delete(ec2, newest.group_id)
+def _retire(ec2: Any, family: Family, deleted: set[str], kept: Mapping[str, Any]) -> None:
+    """Give the lock back. An older generation that stays must not look held by whoever lost it to us."""
+    for generation in family.generations:
+        if generation.group_id in kept and generation.tags.get(LEASE_TAG):
+            groups.tag(ec2, generation.group_id, {LEASE_TAG: ""})
+    if family.newest.group_id not in deleted and family.newest.group_id not in kept:
+        groups.delete(ec2, family.newest.group_id)

@@ -1,0 +1,219 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Modules run as Ansible runs them, each in a process of its own, against the sandbox's real API."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import botocore.loaders
+import pytest
+from ansible.module_utils import basic
+from cloudpg_sandbox.testing import Sandbox, wait_until
+
+MODULES = "ansible_collections.cloudpg.migration.plugins.modules"
+USER, PASSWORD = "shop_admin", "a-long-password-of-the-tests-4711"
+NUMBERS = itertools.count(1)
+READS = ("Describe", "List", "Get")
+# Reading the descriptions of the services is most of what a module's start costs: once for all of them.
+LOADER = botocore.loaders.create_loader()
+
+
+@dataclass
+class RunningModule:
+    """A module in its own process."""
+
+    name: str
+    pid: int
+    output: int
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def result(self) -> dict[str, Any]:
+        """Its result, once it has ended."""
+        with os.fdopen(self.output) as pipe:
+            text = pipe.read()
+        os.waitpid(self.pid, 0)
+        lines = [line for line in text.splitlines() if line.startswith("{")]
+        assert lines, f"{self.name} gave no result but: {text[-3000:]}"
+        return json.loads(lines[-1])
+
+
+def start_module(
+    name: str, args: dict[str, Any], environment: dict[str, str], check: bool = False, diff: bool = False
+) -> RunningModule:
+    """Run a module's main() in a forked process: what is imported already need not be imported again."""
+    module = importlib.import_module(f"{MODULES}.{name}")
+    for service in ("cloudwatch", "ec2", "rds"):
+        for kind in ("service-2", "endpoint-rule-set-1"):
+            LOADER.load_service_model(service, kind)
+    given = {**args, "_ansible_check_mode": check, "_ansible_diff": diff}
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(write_end)
+        return RunningModule(name, pid, read_end)
+    code = 1
+    try:
+        for number in (1, 2):
+            os.dup2(write_end, number)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        os.environ.update(environment)
+        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()
+        basic._ANSIBLE_PROFILE = "legacy"
+        botocore.loaders.create_loader = lambda *_paths: LOADER
+        module.main()
+        code = 0
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+@pytest.fixture(scope="session")
+def run_module(sandbox: Sandbox) -> Callable[..., dict[str, Any]]:
+    """run_module(name, args, check=False, diff=False): the module's result."""
+
+    def run(name: str, args: dict[str, Any], check: bool = False, diff: bool = False) -> dict[str, Any]:
+        return start_module(name, args, sandbox.env, check, diff).result()
+
+    return run
+
+
+@dataclass
+class Calls:
+    """The API calls since a moment."""
+
+    sandbox: Sandbox
+    since: int = 0
+    ignored: tuple[str, ...] = field(default=())
+
+    def __enter__(self) -> Calls:
+        self.since = self.sandbox.mark()
+        return self
+
+    def __exit__(self, *_error: Any) -> None:
+        self.entries = self.sandbox.log(self.since)
+
+    @property
+    def operations(self) -> list[str]:
+        return [entry["operation"] for entry in self.entries]
+
+    @property
+    def changes(self) -> list[str]:
+        """What changed, or would have changed, anything."""
+        return [operation for operation in self.operations if not operation.startswith(READS)]
+
+
+class Cloud:
+    """The sandbox with the few steps that most tests of AWS modules need."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self.sandbox = sandbox
+        self.rds, self.ec2 = sandbox.client("rds"), sandbox.client("ec2")
+        self.vpc = self.ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+        self.app_group = self.group("127.0.0.0/8")
+
+    @staticmethod
+    def name(prefix: str) -> str:
+        """A name no other test has."""
+        return f"{prefix}-{next(NUMBERS)}"
+
+    def calls(self) -> Calls:
+        """``with cloud.calls() as calls``: the API calls of the block."""
+        return Calls(self.sandbox)
+
+    def group(self, *cidrs: str) -> str:
+        """A security group that lets these networks in to 5432."""
+        name = self.name("app")
+        group = self.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)["GroupId"]
+        self.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[{
+            "IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "IpRanges": [{"CidrIp": cidr} for cidr in cidrs],
+        }])
+        return group
+
+    def groups_of(self, migration: str) -> dict[str, dict[str, Any]]:
+        """The migration's security groups by name."""
+        found = self.ec2.describe_security_groups(
+            Filters=[{"Name": "group-name", "Values": [f"cloudpg-{migration}-*"]}]
+        )["SecurityGroups"]
+        return {group["GroupName"]: group for group in found}
+
+    def tags(self, group_id: str) -> dict[str, str]:
+        [group] = self.ec2.describe_security_groups(GroupIds=[group_id])["SecurityGroups"]
+        return {tag["Key"]: tag["Value"] for tag in group.get("Tags", [])}
+
+    def tag(self, group_id: str, **tags: str) -> None:
+        """Write tags as another run would; two underscores stand for a colon."""
+        self.ec2.create_tags(
+            Resources=[group_id], Tags=[{"Key": key.replace("__", ":"), "Value": tags[key]} for key in tags]
+        )
+
+    def create_instance(self, name: str, **options: Any) -> dict[str, Any]:
+        self.rds.create_db_instance(**{
+            "DBInstanceIdentifier": name, "Engine": "postgres", "EngineVersion": "16", "AllocatedStorage": 20,
+            "DBInstanceClass": "db.t3.micro", "MasterUsername": USER, "MasterUserPassword": PASSWORD,
+            "DBName": "shop", "VpcSecurityGroupIds": [self.app_group], **options,
+        })
+        wait_until(lambda: self.instance(name)["DBInstanceStatus"] == "available")
+        return self.instance(name)
+
+    def instance(self, name: str) -> dict[str, Any]:
+        return self.rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0]
+
+    def cluster(self, name: str) -> dict[str, Any]:
+        return self.rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0]
+
+    def attached(self, name: str) -> list[str]:
+        """The ids of an instance's security groups."""
+        return [group["VpcSecurityGroupId"] for group in self.instance(name)["VpcSecurityGroups"]]
+
+    def has_cluster(self, name: str) -> bool:
+        return name in [one["DBClusterIdentifier"] for one in self.rds.describe_db_clusters()["DBClusters"]]
+
+
+@pytest.fixture(scope="session")
+def cloud(sandbox: Sandbox) -> Cloud:
+    return Cloud(sandbox)
+
+
+@pytest.fixture(scope="module")
+def shop(cloud: Cloud) -> Iterator[dict[str, Any]]:
+    """An available instance which the tests of a module leave as they found it."""
+    name = cloud.name("shop")
+    yield cloud.create_instance(name)
+    cloud.rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
+
+
+@pytest.fixture
+def faults(sandbox: Sandbox) -> Iterator[Callable[..., str]]:
+    """Inject faults that end with the test."""
+    yield lambda name, **details: sandbox.control("POST", "faults", {"name": name, **details})["id"]
+    sandbox.control("DELETE", "faults")
+
+
+@pytest.fixture
+def held(cloud: Cloud, shop: dict[str, Any], run_module: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """The journal of a migration which this run holds."""
+    result = run_module("aws_journal", {
+        "journal": {"migration": cloud.name("orders")}, "instance": shop["DBInstanceIdentifier"],
+    })
+    assert "journal" in result, result
+    return result["journal"]
