@@ -47,8 +47,6 @@ TRANSITIONS = (
     "starting",
     "stopping",
 )
-# The transitions that can end badly by themselves; the others fail only when their server does.
-REFUSABLE = ("promoting",)
 
 
 @functools.cache
@@ -93,9 +91,8 @@ def check(spec: Mapping[str, Any]) -> None:
         raise ValueError(f"{name} needs {NEEDED[name]}")
     for pattern in patterns(spec):
         _check_pattern(pattern)
-    transitions = REFUSABLE if name == "refuse_transition" else TRANSITIONS
-    if not any(fnmatchcase(item, str(spec.get("transition", "*"))) for item in transitions):
-        raise ValueError(f"{name} knows no transition {spec['transition']!r}; it knows {', '.join(transitions)}")
+    if not any(fnmatchcase(item, str(spec.get("transition", "*"))) for item in TRANSITIONS):
+        raise ValueError(f"{name} knows no transition {spec['transition']!r}; it knows {', '.join(TRANSITIONS)}")
     if not any(fnmatchcase(item, str(spec.get("metric", "*"))) for item in UNITS):
         raise ValueError(f"there is no metric {spec['metric']!r}; there are {', '.join(UNITS)}")
     _check_number(spec, "rate", 0, 1)

@@ -221,9 +221,9 @@ def test_r13_an_idle_source_switches_wal_only_when_told() -> None:
         ({"name": "refuse_transition"}, "refuse_transition needs transition"),
         (
             {"name": "refuse_transition", "transition": "promotion"},
-            "knows no transition 'promotion'; it knows promoting",
+            "knows no transition 'promotion'; it knows backing-up",
         ),
-        ({"name": "refuse_transition", "transition": "rebooting"}, "it knows promoting"),
+        ({"name": "refuse_transition", "transition": "upgrading"}, "it knows backing-up"),
         ({"name": "slow_transition", "transition": "dozing"}, "it knows backing-up, creating"),
         ({"name": "stale_metrics", "metric": "Lag"}, "there is no metric 'Lag'; there are AuroraReplicaLag"),
         ({"name": "throttling", "operation": "rds:Describ"}, "rds has no operation like 'Describ'"),
