@@ -16,7 +16,6 @@ from .rds_base import filters_of, invalid_combination, invalid_value, matches
 from .rds_clusters import ClusterOperations
 from .rds_model import Event, now
 from .rds_parameters import ParameterOperations
-from .rds_snapshots import SnapshotOperations
 from .rules import ApiError
 
 HISTORY = timedelta(days=14)
@@ -50,7 +49,7 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=now().tzinfo)
 
 
-class SandboxRDS(ClusterOperations, ParameterOperations, SnapshotOperations):
+class SandboxRDS(ClusterOperations, ParameterOperations):
     """Events, tags, the catalogue, and all the resources."""
 
     def describe_events(self) -> ActionResult:

@@ -10,9 +10,10 @@ from typing import Any
 
 from moto.core.responses import ActionResult
 
-from . import ec2, rds_work, rules
+from . import cluster_work, ec2, group_work, instance_work, rules
 from .rds_base import filters_of, invalid_combination, invalid_value, matches
-from .rds_instances import DEFAULT_PORT, InstanceOperations, parameter_family, resolve_version
+from .rds_instance_changes import InstanceChanges
+from .rds_instances import DEFAULT_PORT, parameter_family, resolve_version
 from .rds_model import Cluster, Facts, Instance, major_of, now, resource_id
 from .rules import ApiError
 
@@ -29,7 +30,7 @@ AT_ONCE = {
 }
 
 
-class ClusterOperations(InstanceOperations):
+class ClusterOperations(InstanceChanges):
     """Create, describe, modify, promote and delete Aurora clusters."""
 
     def create_db_cluster(self) -> ActionResult:
@@ -42,7 +43,7 @@ class ClusterOperations(InstanceOperations):
                 cluster = self._new_replica(name, request)
             else:
                 cluster = self._new_cluster(name, request)
-            self.world.spawn(rds_work.create_cluster, cluster)
+            self.world.spawn(cluster_work.create_cluster, cluster)
             return ActionResult({"DBCluster": cluster.described()})
 
     def _free_cluster_name(self, identifier: str) -> str:
@@ -111,7 +112,7 @@ class ClusterOperations(InstanceOperations):
             "PreferredBackupWindow": request.get("PreferredBackupWindow", "02:00-02:30"),
             "PreferredMaintenanceWindow": request.get("PreferredMaintenanceWindow", "mon:04:00-mon:04:30").lower(),
             "ReadReplicaIdentifiers": [],
-            "VpcSecurityGroups": rds_work.group_facts(self.groups_or_default(request), "active"),
+            "VpcSecurityGroups": group_work.group_facts(self.groups_or_default(request), "active"),
             "HostedZoneId": "Z29XKXDKYMONMX",
             "AssociatedRoles": [],
             "IAMDatabaseAuthenticationEnabled": request.get("EnableIAMDatabaseAuthentication", False),
@@ -162,8 +163,8 @@ class ClusterOperations(InstanceOperations):
             works: list[Any] = []
             if request.get("VpcSecurityGroupIds") is not None:
                 ec2.check_groups(self.store, request["VpcSecurityGroupIds"])
-                if rds_work.begin_group_change(cluster, request["VpcSecurityGroupIds"]):
-                    works.append((rds_work.change_groups, cluster, request["VpcSecurityGroupIds"]))
+                if group_work.begin_group_change(cluster, request["VpcSecurityGroupIds"]):
+                    works.append((group_work.change_groups, cluster, request["VpcSecurityGroupIds"]))
             if request.get("DBClusterParameterGroupName"):
                 self._change_cluster_parameter_group(cluster, request["DBClusterParameterGroupName"])
             for name, fact in AT_ONCE.items():
@@ -189,7 +190,7 @@ class ClusterOperations(InstanceOperations):
     def _change_cluster_password(cluster: Cluster, password: str) -> None:
         cluster.password = password
         if cluster.writer is not None and cluster.writer.server is not None:
-            rds_work.change_password(cluster.writer.server, cluster.facts["MasterUsername"], password)
+            instance_work.change_password(cluster.writer.server, cluster.facts["MasterUsername"], password)
 
     @staticmethod
     def _modify_cluster(works: list[Any]) -> None:
@@ -205,7 +206,7 @@ class ClusterOperations(InstanceOperations):
                     "InvalidDBClusterStateFault", f"The DB cluster {cluster.identifier} is being promoted already.", 400
                 )
             cluster.promoting = True
-            self.world.spawn(rds_work.promote_cluster, cluster)
+            self.world.spawn(cluster_work.promote_cluster, cluster)
             return ActionResult({"DBCluster": cluster.described()})
 
     def failover_db_cluster(self) -> ActionResult:
@@ -219,7 +220,7 @@ class ClusterOperations(InstanceOperations):
                 raise ApiError(
                     "InvalidDBClusterStateFault", f"{cluster.identifier} has no reader to fail over to.", 400
                 )
-            self.world.spawn(rds_work.switch_over, cluster, targets[0])
+            self.world.spawn(cluster_work.switch_over, cluster, targets[0])
             return ActionResult({"DBCluster": cluster.described()})
 
     def delete_db_cluster(self) -> ActionResult:
@@ -228,5 +229,5 @@ class ClusterOperations(InstanceOperations):
             cluster = self.store.cluster(request["DBClusterIdentifier"])
             rules.check_delete_cluster(request, cluster.described())
             cluster.state = "deleting"
-            self.world.spawn(rds_work.delete_cluster, cluster)
+            self.world.spawn(cluster_work.delete_cluster, cluster)
             return ActionResult({"DBCluster": cluster.described()})

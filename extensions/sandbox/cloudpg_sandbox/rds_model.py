@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from .rules import ApiError
 from .rds_snapshots_model import Snapshot
-from .servers import Server
+from .servers import SUPERUSER, Server
 
 if TYPE_CHECKING:
     from .world import World
 
 Facts = dict[str, Any]
 SETTLED = ("available", "stopped", "failed", "incompatible-parameters", "migration-failed")
+
+
+class TransitionRefused(Exception):
+    """A fault has a transition end in failure."""
 
 
 def now() -> datetime:
@@ -96,6 +100,8 @@ class Instance:
         self.pending_server: Server | None = None
         self.slot = slot_name(self.identifier)
         self.password = ""
+        # The security groups a change under way leads to.
+        self.groups_wanted: list[str] | None = None
         # Parameters in force on the server by level; what the groups say may be ahead of it until a reboot.
         self.in_force: dict[str, dict[str, str]] = {"instance": {}, "cluster": {}}
         self.group_changed: dict[str, bool] = {"instance": False, "cluster": False}
@@ -160,7 +166,7 @@ class Instance:
         return self.server.data_dir if self.server else None
 
     def query(
-        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = "postgres"
+        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = SUPERUSER
     ) -> list[tuple[Any, ...]]:
         """Rows from the server, as the real superuser over the socket."""
         if self.server is None:
@@ -206,6 +212,7 @@ class Cluster:
         self.password = ""
         self.writer: Instance | None = None
         self.promoting = False
+        self.groups_wanted: list[str] | None = None
         # Fills the first member's data directory, for a cluster that doesn't begin empty.
         self.prepare: Callable[[Server], None] | None = None
         # The physical slot that is kept for this cluster on its source.

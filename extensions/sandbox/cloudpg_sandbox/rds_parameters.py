@@ -10,7 +10,7 @@ import re
 
 from moto.core.responses import ActionResult, EmptyResult
 
-from . import catalogue, parameters, rds_work
+from . import catalogue, instance_work, parameters
 from .rds_base import RDSOperations, invalid_combination, invalid_value
 from .rds_model import Facts, ParameterGroup
 from .rules import ApiError
@@ -182,7 +182,7 @@ class ParameterOperations(RDSOperations):
         if values:
             for instance in self.store.users_of(group.level, group.name):
                 if not instance.group_changed[group.level]:
-                    rds_work.apply_parameters(instance, group.level, values)
+                    instance_work.apply_parameters(instance, group.level, values)
 
     def _engine_defaults(self, level: str) -> ActionResult:
         request = self.request

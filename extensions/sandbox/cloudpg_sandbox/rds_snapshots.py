@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from moto.core.responses import ActionResult
 
-from . import rds_work
+from . import instance_work
 from .rds_base import RDSOperations, filters_of, matches
 from .rds_model import Instance, now
 from .rds_snapshots_model import Snapshot
@@ -78,7 +78,7 @@ class SnapshotOperations(RDSOperations):
         region.record(instance, "Backing up DB instance", "backup")
         try:
             assert instance.server is not None
-            with rds_work.failing_to(instance, "available"):
+            with instance_work.failing_to(instance, "available"):
                 region.world.pause(instance.identifier, "backing-up")
                 snapshot.copy(instance.server)
         except Exception:

@@ -20,6 +20,7 @@ import psycopg2
 from .installations import Account, Installation, Installations
 from .registry import Registry, start_time
 
+# Also the name of the database the sandbox itself uses, as RDS does: whatever is done to the others, it stays open.
 SUPERUSER = "rdsadmin"
 
 # The directory keeps PostgreSQL's own durability semantics except for the disk flush: a crash of the machine isn't
@@ -302,7 +303,7 @@ class Server:
 
     # -- SQL over the socket ---------------------------------------------------------------------------------------
 
-    def connect(self, dbname: str = "postgres") -> Any:
+    def connect(self, dbname: str = SUPERUSER) -> Any:
         """A psycopg2 connection as the real superuser, in autocommit."""
         connection = psycopg2.connect(
             host=self.directory, port=self.port, user=SUPERUSER, dbname=dbname, connect_timeout=10,
@@ -312,7 +313,7 @@ class Server:
         return connection
 
     def query(
-        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = "postgres"
+        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = SUPERUSER
     ) -> list[tuple[Any, ...]]:
         """Rows of one statement as the real superuser; an empty list when it returns none."""
         connection = self.connect(dbname)

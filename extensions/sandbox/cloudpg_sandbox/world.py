@@ -20,17 +20,13 @@ from .faults import Faults
 from .home import Settings
 from .installations import Account, Installations
 from .metrics import MetricStore, Sampler
-from .rds_model import Instance, Region
+from .rds_model import Instance, Region, TransitionRefused
 from .registry import Registry
 from .roles import RoleKeeper
 from .servers import Server
 
 LOGGER = logging.getLogger("cloudpg_sandbox")
 ADDRESSES_IN_A_BLOCK = 250
-
-
-class TransitionRefused(Exception):
-    """A fault has a transition end in failure."""
 
 
 class World:

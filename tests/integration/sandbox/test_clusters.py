@@ -143,7 +143,13 @@ def test_r8_readers_are_added_after_the_promotion_and_take_over(
     wait_until(lambda: cloud.value(facts["ReaderEndpoint"], f"SELECT count(*) FROM orders WHERE id = {number}") == 1)
     assert cloud.value(facts["ReaderEndpoint"], "SELECT pg_is_in_recovery()") is True
     assert cloud.value(facts["ReaderEndpoint"], "SELECT inet_client_addr()") == "127.0.0.1"
-    (writer,) = [name for name, is_writer in roles.items() if is_writer]
+    cloud.rds.failover_db_cluster(DBClusterIdentifier=replica, TargetDBInstanceIdentifier=reader)
+    assert cloud.states(lambda: cloud.cluster(replica)["Status"], "failing-over")
+    members = cloud.await_cluster(replica)["DBClusterMembers"]
+    assert {one["DBInstanceIdentifier"]: one["IsClusterWriter"] for one in members}[reader] is True
+    assert cloud.value(facts["Endpoint"], "SELECT pg_is_in_recovery()") is False
+    assert cloud.value(facts["ReaderEndpoint"], "SELECT pg_is_in_recovery()") is True
+    writer, (reader,) = reader, [name for name in roles if name != reader]
     cloud.rds.delete_db_instance(DBInstanceIdentifier=writer, SkipFinalSnapshot=True)
     wait_until(lambda: cloud.has_no(writer))
     wait_until(lambda: [m["IsClusterWriter"] for m in cloud.cluster(replica)["DBClusterMembers"]] == [True])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import pathlib
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import botocore.exceptions
 import psycopg2
 import pytest
 from cloudpg_sandbox import registry
-from cloudpg_sandbox.home import read_state
+from cloudpg_sandbox.home import read_state, registry_path
 from cloudpg_sandbox.testing import PROGRAM, Sandbox, running, wait_until
 
 from .conftest import PASSWORD, USER, Cloud
@@ -96,6 +97,28 @@ def test_a_served_sandbox_ends_with_its_parent(short_home: str) -> None:
     parent.kill()
     parent.wait()
     wait_until(lambda: registry.start_time(state["pid"]) != state["start"])
+
+
+def test_down_clears_what_a_killed_sandbox_left(short_home: str) -> None:
+    left = os.path.join(short_home, "s1")
+    os.makedirs(left)
+    with subprocess.Popen(["sleep", "300"]) as process, subprocess.Popen(["sleep", "300"]) as another:
+        known = registry.Registry(registry_path(short_home))
+        known.add(process.pid, left)
+        known.add(another.pid, left)
+        entries = json.loads(pathlib.Path(known.path).read_text())
+        entries[str(another.pid)]["start"] -= 1
+        pathlib.Path(known.path).write_text(json.dumps(entries))
+        assert command(short_home, "down").returncode == 0
+        assert process.wait(5) == -signal.SIGQUIT
+        assert another.poll() is None, "a process that only has the number of one of ours"
+        another.kill()
+    assert not os.path.exists(short_home)
+
+
+def test_a_sandbox_ends_when_its_time_is_over(short_home: str) -> None:
+    assert command(short_home, "serve", "--port", "0", "--network", "auto", "--ttl", "0.1").returncode == 0
+    assert read_state(short_home) is None
 
 
 def test_an_instance_goes_through_awss_states(cloud: Cloud) -> None:
@@ -301,11 +324,12 @@ def test_r16_events_are_filtered_by_source_and_window(cloud: Cloud, shop: dict[s
     now = datetime.datetime.now(datetime.timezone.utc)
     hour = datetime.timedelta(hours=1)
     assert messages(SourceType="db-instance", SourceIdentifier=name, StartTime=now - hour, EndTime=now)
-    assert messages(SourceType="db-instance", SourceIdentifier=name, StartTime=now - 2 * hour, EndTime=now - hour) == []
+    earlier = messages(SourceType="db-instance", SourceIdentifier=name, StartTime=now - 2 * hour, EndTime=now - hour)
+    assert earlier == []
     assert cloud.rds.describe_pending_maintenance_actions()["PendingMaintenanceActions"] == []
 
 
-ACTIONS: list[tuple[str, bool]] = [("restart", True), ("stop", False), ("start", True), ("kill", False), ("start", True)]
+ACTIONS = [("restart", True), ("stop", False), ("start", True), ("kill", False), ("start", True)]
 
 
 def test_the_control_api_stops_kills_and_restarts_servers(cloud: Cloud, instance: dict[str, Any]) -> None:

@@ -18,7 +18,9 @@ from .conftest import Cloud
 def group(cloud: Cloud, family: str = "postgres16") -> str:
     """A new DB parameter group."""
     name = cloud.name("parameters")
-    cloud.rds.create_db_parameter_group(DBParameterGroupName=name, DBParameterGroupFamily=family, Description="a test's")
+    cloud.rds.create_db_parameter_group(
+        DBParameterGroupName=name, DBParameterGroupFamily=family, Description="a test's"
+    )
     return name
 
 

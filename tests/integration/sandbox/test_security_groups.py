@@ -143,3 +143,14 @@ def test_r2_the_groups_of_members_are_the_clusters(cloud: Cloud, instance: dict[
     for host in hosts:
         assert cloud.reaches(host), host
     cloud.drop_cluster(cluster)
+
+
+def test_the_last_of_two_changes_counts(cloud: Cloud, shop: dict[str, Any]) -> None:
+    name, host = shop["DBInstanceIdentifier"], shop["Endpoint"]["Address"]
+    for group in (cloud.controllers_group, cloud.open_group, cloud.group(), cloud.controllers_group):
+        cloud.rds.modify_db_instance(DBInstanceIdentifier=name, VpcSecurityGroupIds=[group])
+    wait_until(lambda: [(one["VpcSecurityGroupId"], one["Status"]) for one in cloud.instance(name)[
+        "VpcSecurityGroups"]] == [(cloud.controllers_group, "active")])
+    assert not cloud.reaches(host) and cloud.reaches(host, port=15432)
+    swap(cloud, name, cloud.open_group)
+    assert cloud.reaches(host)
