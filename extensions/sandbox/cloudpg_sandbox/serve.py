@@ -59,10 +59,10 @@ def serve(settings: Settings, *, detached: bool) -> int:
     """Run until told to stop, the life time is over or, unless detached, the parent is gone."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    home.make(settings.home)
     if home.read_state(settings.home):
         raise StartError(f"a sandbox runs in {settings.home} already; `down` stops it, --home names another place")
     network, holder = take_network(settings.network)
+    home.make(settings.home)
     settings = replace(settings, network=network)
     registry_path = home.registry_path(settings.home)
     registry.clear(registry_path)

@@ -67,6 +67,7 @@ def test_up_twice_gives_the_same_environment_and_down_twice_is_fine(short_home: 
     assert json.loads(command(short_home, "status").stdout)["servers"] == []
     clash = command(f"{short_home}-b", "serve", "--port", "0", "--network", read_state(short_home)["network"])
     assert clash.returncode == 1 and "--network" in clash.stderr
+    assert not os.path.exists(f"{short_home}-b")
     assert command(short_home, "down").returncode == 0
     assert command(short_home, "down").returncode == 0
     assert not os.path.exists(short_home)
