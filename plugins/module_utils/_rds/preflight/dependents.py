@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from ..._findings import Finding, warning
@@ -18,6 +19,8 @@ from .facts import Document, Facts
 # Free space below this part of the storage is little, whatever the growth.
 LITTLE = 0.1
 GIB = 1024 ** 3
+# CloudWatch publishes every minute; what is older than this says nothing about now.
+FRESH = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -121,12 +124,12 @@ def parameters(facts: Facts) -> Iterator[Finding]:
 
 def storage(facts: Facts) -> Iterator[Finding]:
     """The slot of the replica keeps WAL on the source for as long as the replica is built (R12: missing isn't zero)."""
-    free, log = (facts.samples.get(name) for name in (metrics.FREE_SPACE, metrics.LOG_SIZE))
+    free, log = (_fresh(facts, name) for name in (metrics.FREE_SPACE, metrics.LOG_SIZE))
     if not free:
         yield warning(
             "free-storage-unknown", facts.source_name,
-            f"CloudWatch has no {metrics.FREE_SPACE}: it isn't known to suffice", "look at the free storage yourself",
-            "R12",
+            f"CloudWatch has no recent {metrics.FREE_SPACE}: it isn't known to suffice",
+            "look at the free storage yourself", "R12",
         )
         return
     left, size = free[-1].low, facts.source.get("AllocatedStorage", 0) * GIB
@@ -137,11 +140,12 @@ def storage(facts: Facts) -> Iterator[Finding]:
         )
     if not log:
         yield warning(
-            "wal-growth-unknown", facts.source_name, f"CloudWatch has no {metrics.LOG_SIZE}: its growth isn't known",
+            "wal-growth-unknown", facts.source_name,
+            f"CloudWatch has no recent {metrics.LOG_SIZE}: its growth isn't known",
             "watch the free storage while the replica is built", "R12",
         )
         return
-    speed = max(growth(facts.samples.get(name) or ()) for name in (metrics.LOG_SIZE, metrics.SLOT_LAG))
+    speed = max(growth(_fresh(facts, name)) for name in (metrics.LOG_SIZE, metrics.SLOT_LAG))
     if speed > 0 and left / speed < facts.build_hours * 3600:
         yield warning(
             "storage-fills", facts.source_name,
@@ -150,7 +154,13 @@ def storage(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def growth(samples: Any) -> float:
+def _fresh(facts: Facts, name: str) -> Sequence[metrics.Sample]:
+    """The samples of a metric, or none when the last one is too old to tell anything about now."""
+    samples = facts.samples.get(name) or ()
+    return samples if samples and facts.now - samples[-1].at <= FRESH else ()
+
+
+def growth(samples: Sequence[metrics.Sample]) -> float:
     """Bytes a second between the first and the last sample; 0 for less than two, or when it shrank."""
     if len(samples) < 2:
         return 0.0
