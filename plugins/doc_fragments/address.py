@@ -5,15 +5,12 @@
 from __future__ import annotations
 
 
-class ModuleDocFragment:
-    """A PostgreSQL address, by libpq's own names."""
-
-    DOCUMENTATION = r"""
-options:
-  server:
+# The names of an address are the same under every option that holds one.
+_ADDRESS = r"""
+  OPTION:
     description:
-      - The address of the PostgreSQL server, by libpq's own names.
-      - Give at most one of O(server.password), O(server.passfile), O(server.secret_arn) and O(server.iam).
+      - SENTENCE
+      - Give at most one of O(OPTION.password), O(OPTION.passfile), O(OPTION.secret_arn) and O(OPTION.iam).
     type: dict
     required: true
     suboptions:
@@ -27,7 +24,7 @@ options:
         type: int
         default: 5432
       user:
-        description: The login. Left out, a O(server.secret_arn) names it, else libpq's own default.
+        description: The login. Left out, a O(OPTION.secret_arn) names it, else libpq's own default.
         type: str
       password:
         description: The password.
@@ -39,7 +36,7 @@ options:
         description: The database to connect to first, V(postgres) when left out.
         type: str
       sslmode:
-        description: How far TLS is insisted on. Left out it is libpq's own default, or V(require) with O(server.iam).
+        description: How far TLS is insisted on. Left out it is libpq's own default, or V(require) with O(OPTION.iam).
         type: str
         choices: [disable, allow, prefer, require, verify-ca, verify-full]
       sslrootcert:
@@ -66,11 +63,22 @@ options:
         type: bool
         default: false
       region:
-        description: The Region for O(server.secret_arn) and O(server.iam); left out, the ARN's or the environment's.
+        description: The Region for O(OPTION.secret_arn) and O(OPTION.iam); left out, the ARN's or the environment's.
         type: str
       profile:
-        description: The AWS profile for O(server.secret_arn) and O(server.iam).
+        description: The AWS profile for O(OPTION.secret_arn) and O(OPTION.iam).
         type: str
+"""
+
+
+def _option(name: str, sentence: str) -> str:
+    return "options:" + _ADDRESS.replace("OPTION", name).replace("SENTENCE", sentence)
+
+
+class ModuleDocFragment:
+    """A PostgreSQL address, by libpq's own names."""
+
+    DOCUMENTATION = _option("server", "The address of the PostgreSQL server, by libpq's own names.") + r"""
 attributes:
   action_group:
     description: Use C(group/cloudpg.migration.postgresql) in C(module_defaults) to set defaults for this module.
@@ -81,3 +89,6 @@ requirements:
   - psycopg2 on the machine the module runs on
   - boto3 there, for O(server.secret_arn) and O(server.iam)
 """
+
+    # A pooler's console speaks PostgreSQL's protocol.
+    ADMIN = _option("admin", "The address of PgBouncer's admin console, by libpq's own names.")
