@@ -37,10 +37,12 @@ class ActionModule(ActionBase):
             Display().display(f"[{host}] known   {finding.id} [{finding.object}]")
         result = {
             "changed": False,
-            "blockers": [finding.as_dict() for finding in verdict.blockers[:SHOWN]],
-            "warnings": [finding.as_dict() for finding in verdict.warnings[:SHOWN]],
-            "acknowledged": [finding.as_dict() for finding in verdict.acknowledged[:SHOWN]],
-            "unknown_acknowledged": list(verdict.unknown),
+            "verdict": {
+                "blockers": [finding.as_dict() for finding in verdict.blockers[:SHOWN]],
+                "warnings": [finding.as_dict() for finding in verdict.warnings[:SHOWN]],
+                "acknowledged": [finding.as_dict() for finding in verdict.acknowledged[:SHOWN]],
+                "unknown": list(verdict.unknown),
+            },
             "msg": f"{len(verdict.blockers)} blockers, {len(verdict.warnings)} warnings, "
                    f"{len(verdict.acknowledged)} acknowledged",
         }

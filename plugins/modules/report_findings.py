@@ -42,24 +42,25 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-blockers:
-  description: What stops the run, the first 100.
-  type: list
-  elements: dict
+verdict:
+  description: What the findings mean for the run, the first 100 of each kind.
+  type: dict
   returned: always
-warnings:
-  description: What was found and not acknowledged, the first 100.
-  type: list
-  elements: dict
-  returned: always
-acknowledged:
-  description: What was found and is accepted.
-  type: list
-  elements: dict
-  returned: always
-unknown_acknowledged:
-  description: Acknowledged ids which no finding has, misspelt or cured.
-  type: list
-  elements: str
-  returned: always
+  contains:
+    blockers:
+      description: What stops the run.
+      type: list
+      elements: dict
+    warnings:
+      description: What was found and not acknowledged.
+      type: list
+      elements: dict
+    acknowledged:
+      description: What was found and is accepted.
+      type: list
+      elements: dict
+    unknown:
+      description: Acknowledged ids which no finding has, misspelt or cured.
+      type: list
+      elements: str
 """
