@@ -79,6 +79,7 @@ clean:  ## stops the sandbox, removes all that was made here
 .venv/.ready: $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "Python 3.11 or newer is needed; say which with PYTHON=…" >&2; exit 1; }
+	@case "$(CURDIR)" in *[[:space:]]*) echo "Ansible runs no modules below a path with blanks: move this" >&2; exit 1;; esac
 	@echo "== installing Python packages into .venv (the first time takes some minutes)"
 	@[ -x .venv/bin/python ] || $(PYTHON) -m venv .venv \
 	  || { echo "cannot make a virtual environment: install python3-venv" >&2; rm -rf .venv; exit 1; }
