@@ -146,7 +146,7 @@ def run(tmp_path: Path) -> Callable[..., dict[str, Any]]:
         given.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": {**arguments, "_ansible_check_mode": check}}))
         answer = subprocess.run(
             [sys.executable, str(CHECKOUT / "plugins" / "modules" / f"{name}.py"), str(given)],
-            capture_output=True, text=True, timeout=60, env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
+            capture_output=True, text=True, check=False, timeout=60, env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
         )
         assert SECRET not in answer.stdout + answer.stderr
         assert answer.stdout, answer.stderr
@@ -173,7 +173,7 @@ def play(tmp_path: Path) -> Callable[..., tuple[dict[str, Any], str]]:
         (tmp_path / "play.yml").write_text(json.dumps(book))
         answer = subprocess.run(
             [str(Path(sys.executable).parent / "ansible-playbook"), "play.yml", *(["--check"] if check else [])],
-            capture_output=True, text=True, timeout=90, cwd=tmp_path,
+            capture_output=True, text=True, check=False, timeout=90, cwd=tmp_path,
             env={
                 **os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
                 "ANSIBLE_LOCAL_TEMP": str(tmp_path / "local"),
