@@ -17,18 +17,13 @@ description:
 extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
+  - cloudpg.migration.address.admin
 options:
   state:
     description:
       - C(paused) holds the clients, C(resumed) lets them go on where they were, C(routed) leads them to O(host) and lets them go on.
     type: str
     choices: [paused, routed, resumed]
-    required: true
-  admin:
-    description:
-      - The address of the admin console; its C(dbname) is C(pgbouncer) when left out.
-      - See P(cloudpg.migration.pg_server_info#module) for the names.
-    type: dict
     required: true
   databases:
     description: The entries of C([databases]) that are led. Empty means all.

@@ -14,13 +14,8 @@ description:
 extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.read_only
+  - cloudpg.migration.address.admin
 options:
-  admin:
-    description:
-      - The address of the admin console; its C(dbname) is C(pgbouncer) when left out.
-      - See P(cloudpg.migration.pg_server_info#module) for the names.
-    type: dict
-    required: true
   databases:
     description: The databases asked for. Empty means all.
     type: list
