@@ -172,12 +172,27 @@ def refresh_reader_endpoint(cluster: Cluster) -> None:
 
 
 def delete_cluster(cluster: Cluster) -> None:
-    """deleting -> gone."""
+    """deleting -> gone, once its members have."""
     region = cluster.region
     with failing_to(cluster, "failed"):
         region.world.pause(cluster.identifier, "deleting")
+        await_members_gone(cluster)
     region.record(cluster, "DB cluster deleted", "deletion")
     with region.world.lock:
         forget_source(cluster)
         region.clusters.pop(cluster.identifier, None)
         region.world.changed.notify_all()
+
+
+def await_members_gone(cluster: Cluster) -> None:
+    """Until those on their way out have gone; one that fails on its way keeps its cluster."""
+    world = cluster.region.world
+
+    def ended() -> bool:
+        return world.stopping.is_set() or all(one.state != "deleting" for one in cluster.members)
+
+    with world.lock:
+        world.changed.wait_for(ended)
+        staying = [one.identifier for one in cluster.members]
+    if staying:
+        raise RuntimeError(f"{', '.join(staying)} could not be deleted")

@@ -227,7 +227,7 @@ class ClusterOperations(InstanceChanges):
         request = self.request
         with self.world.lock:
             cluster = self.store.cluster(request["DBClusterIdentifier"])
-            rules.check_delete_cluster(request, cluster.described())
+            rules.check_delete_cluster(request, cluster.remaining())
             cluster.state = "deleting"
             self.world.spawn(cluster_work.delete_cluster, cluster)
             return ActionResult({"DBCluster": cluster.described()})

@@ -168,12 +168,12 @@ class InstanceChanges(InstanceOperations, SnapshotOperations):
         request = self.request
         with self.world.lock:
             instance = self.store.instance(request["DBInstanceIdentifier"])
-            rules.check_delete_instance(request, instance.described())
+            cluster = instance.cluster
+            rules.check_delete_instance(request, instance.described(), cluster.remaining() if cluster else None)
             final = None
             if request.get("FinalDBSnapshotIdentifier") and not request.get("SkipFinalSnapshot"):
                 final = self.add_snapshot(request["FinalDBSnapshotIdentifier"], instance)
             instance.state = "deleting"
-            cluster = instance.cluster
             if cluster is not None:
                 self.world.spawn(cluster_work.delete_member, instance, cluster)
             else:

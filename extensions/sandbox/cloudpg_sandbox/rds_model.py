@@ -261,6 +261,13 @@ class Cluster:
         arn = self.facts.get("ReplicationSourceIdentifier")
         return self.region.instances.get(arn.rsplit(":", 1)[-1]) if arn else None
 
+    def remaining(self) -> Facts:
+        """As described, without the members that are being deleted: what a deletion is judged by."""
+        leaving = {one.identifier for one in self.members if one.state == "deleting"}
+        facts = self.described()
+        members = [one for one in facts["DBClusterMembers"] if one["DBInstanceIdentifier"] not in leaving]
+        return {**facts, "DBClusterMembers": members}
+
     def described(self) -> Facts:
         """The answer of DescribeDBClusters."""
         members = [

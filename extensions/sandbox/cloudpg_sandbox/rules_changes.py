@@ -109,10 +109,13 @@ def check_delete_cluster(params: Params, cluster: Mapping[str, Any]) -> None:
         )
 
 
-def _check_delete_member(params: Params, cluster: Mapping[str, Any] | None) -> None:
+def _check_delete_member(params: Params, instance: Mapping[str, Any], cluster: Mapping[str, Any] | None) -> None:
     if params.get("FinalDBSnapshotIdentifier"):
         raise combination("FinalDBSnapshotIdentifier can not be specified when deleting a cluster instance")
-    if cluster and cluster.get("ReplicationSourceIdentifier") and len(cluster.get("DBClusterMembers") or ()) == 1:
+    # Nothing can be promoted where the only instance never came up: that one may go.
+    if instance["DBInstanceStatus"] == "failed" or not cluster:
+        return
+    if cluster.get("ReplicationSourceIdentifier") and len(cluster.get("DBClusterMembers") or ()) == 1:
         raise cluster_state(
             "Cannot delete the last instance of the read replica DB cluster. Promote the DB cluster to a standalone DB"
             " cluster in order to delete it."
@@ -122,7 +125,7 @@ def _check_delete_member(params: Params, cluster: Mapping[str, Any] | None) -> N
 def check_delete_instance(
     params: Params, instance: Mapping[str, Any], cluster: Mapping[str, Any] | None = None
 ) -> None:
-    """DeleteDBInstance; `cluster` is the one the instance is a member of.
+    """DeleteDBInstance; `cluster` is the one it is a member of, with the members that aren't being deleted already.
 
     A source with an Aurora replica stays, and the last instance of a replica cluster can be deleted only after its
     promotion: undoing an unpromoted replica means promoting it behind closed groups first.
@@ -133,7 +136,7 @@ def check_delete_instance(
     if instance["DBInstanceStatus"] == "deleting":
         raise instance_state(f"Instance {name} is already being deleted.")
     if instance.get("DBClusterIdentifier"):
-        return _check_delete_member(params, cluster)
+        return _check_delete_member(params, instance, cluster)
     replicas = instance.get("ReadReplicaDBClusterIdentifiers")
     if replicas:
         raise instance_state(

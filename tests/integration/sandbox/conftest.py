@@ -116,8 +116,13 @@ class Cloud:
         return name
 
     def drop_cluster(self, name: str) -> None:
-        """Delete a cluster and its members."""
-        members = [one["DBInstanceIdentifier"] for one in self.cluster(name)["DBClusterMembers"]]
+        """Delete a cluster and its members; a replica's last member goes only after a promotion."""
+        facts = self.cluster(name)
+        members = [one["DBInstanceIdentifier"] for one in facts["DBClusterMembers"]]
+        if members and facts.get("ReplicationSourceIdentifier"):
+            self.await_cluster(name)
+            self.rds.promote_read_replica_db_cluster(DBClusterIdentifier=name)
+            wait_until(lambda: not self.cluster(name).get("ReplicationSourceIdentifier"))
         for member in members:
             self.rds.delete_db_instance(DBInstanceIdentifier=member, SkipFinalSnapshot=True)
         wait_until(lambda: all(self.has_no(member) for member in members))

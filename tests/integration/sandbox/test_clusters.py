@@ -168,6 +168,58 @@ def test_p13_a_deleted_replica_leaves_no_slot(cloud: Cloud, source: dict[str, An
     assert cloud.instance(source["DBInstanceIdentifier"])["ReadReplicaDBClusterIdentifiers"] == []
 
 
+def test_r16_the_last_instance_of_a_replica_is_kept_until_the_promotion(cloud: Cloud, replica: str) -> None:
+    (member,) = [one["DBInstanceIdentifier"] for one in cloud.cluster(replica)["DBClusterMembers"]]
+    with pytest.raises(botocore.exceptions.ClientError) as refused:
+        cloud.rds.delete_db_instance(DBInstanceIdentifier=member, SkipFinalSnapshot=True)
+    error = refused.value.response["Error"]
+    assert error["Code"] == "InvalidDBClusterStateFault"
+    assert error["Message"].startswith("Cannot delete the last instance of the read replica DB cluster. Promote")
+    assert cloud.instance(member)["DBInstanceStatus"] == "available"
+
+
+def test_r16_an_instance_of_a_replica_that_never_came_up_can_go(
+    cloud: Cloud, source: dict[str, Any], faults: Callable[..., str]
+) -> None:
+    name = cloud.name("stillborn")
+    cloud.rds.create_db_cluster(
+        DBClusterIdentifier=name, Engine="aurora-postgresql", EngineVersion=source["EngineVersion"],
+        ReplicationSourceIdentifier=source["DBInstanceArn"],
+    )
+    cloud.await_cluster(name)
+    faults("refuse_transition", identifier=f"{name}-1", transition="creating", times=1)
+    cloud.rds.create_db_instance(
+        DBInstanceIdentifier=f"{name}-1", Engine="aurora-postgresql", DBInstanceClass="db.r6g.large",
+        DBClusterIdentifier=name,
+    )
+    wait_until(lambda: cloud.instance(f"{name}-1")["DBInstanceStatus"] == "failed")
+    cloud.rds.delete_db_instance(DBInstanceIdentifier=f"{name}-1", SkipFinalSnapshot=True)
+    cloud.rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+    wait_until(lambda: cloud.instance(source["DBInstanceIdentifier"])["ReadReplicaDBClusterIdentifiers"] == [])
+
+
+def test_a_cluster_is_deleted_while_its_instances_are_on_their_way_out(
+    cloud: Cloud, source: dict[str, Any], faults: Callable[..., str]
+) -> None:
+    name = cloud.replica_of(source["DBInstanceIdentifier"])
+    (member,) = [one["DBInstanceIdentifier"] for one in cloud.cluster(name)["DBClusterMembers"]]
+    cloud.rds.promote_read_replica_db_cluster(DBClusterIdentifier=name)
+    wait_until(lambda: not cloud.cluster(name).get("ReplicationSourceIdentifier"))
+    cloud.await_cluster(name)
+    faults("slow_transition", identifier=member, transition="deleting", factor=20)
+    cloud.rds.delete_db_instance(DBInstanceIdentifier=member, SkipFinalSnapshot=True)
+    cloud.rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+
+    def left() -> str:
+        clusters = [one["DBClusterIdentifier"] for one in cloud.rds.describe_db_clusters()["DBClusters"]]
+        there = {"cluster": name in clusters, "instance": not cloud.has_no(member)}
+        return " and ".join(what for what, is_there in there.items() if is_there) or "nothing"
+
+    seen = cloud.states(left, "nothing")
+    assert seen[0] == "cluster and instance"
+    assert "instance" not in seen, "the cluster stays until its instance is gone"
+
+
 def test_a_refused_promotion_leaves_a_replica(
     cloud: Cloud, source: dict[str, Any], replica: str, faults: Callable[..., str]
 ) -> None:

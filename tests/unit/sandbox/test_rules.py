@@ -478,6 +478,14 @@ def test_r16_the_last_instance_of_a_replica_goes_only_after_its_promotion(cluste
         assert "Cannot delete the last instance of the read replica DB cluster." in error.message
 
 
+def test_r16_a_last_instance_that_never_came_up_goes_without_a_promotion() -> None:
+    replica = a_replica(DBClusterMembers=ALONE)
+    assert rules.check_delete_instance(SKIP, a_member(DBInstanceStatus="failed"), replica) is None
+    for status in ("creating", "available", "rebooting"):
+        error = refused(rules.check_delete_instance, SKIP, a_member(DBInstanceStatus=status), replica)
+        assert error.code == "InvalidDBClusterStateFault", status
+
+
 # -- R22: identifiers -----------------------------------------------------------------------------------------------
 
 
