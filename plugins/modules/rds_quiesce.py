@@ -116,6 +116,8 @@ EVENTS = {"instance": "source.security_groups", "cluster": "target.security_grou
 
 def door_of(params):
     kind = "instance" if params["instance"] else "cluster"
+    if not params[kind]:
+        raise RdsError("neither instance nor cluster names anything. Cure: name one of them.")
     return quiesce.Door(kind, params[kind], params["event"] or EVENTS[kind])
 
 

@@ -68,8 +68,9 @@ def read(
     return samples(collect(
         cloudwatch, "get_metric_statistics", "Datapoints", f"metric {name} of {instance}",
         Namespace="AWS/RDS", MetricName=name, Dimensions=[{"Name": "DBInstanceIdentifier", "Value": instance}],
-        # EndTime is exclusive
-        StartTime=since, EndTime=now + timedelta(seconds=period), Period=period, Statistics=["Minimum", "Maximum"],
+        # EndTime is exclusive; a fence may lie ahead of our clock, since it is AWS's where that is ahead.
+        StartTime=since, EndTime=max(since, now) + timedelta(seconds=period), Period=period,
+        Statistics=["Minimum", "Maximum"],
     ))
 
 

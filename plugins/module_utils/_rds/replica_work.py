@@ -70,9 +70,7 @@ class Work:
             "protect": lambda identifier, on: api.modify_cluster(self.rds, identifier, DeletionProtection=on),
             "promote": self.promote,
             "delete_instance": self.delete_instance,
-            "delete_cluster": lambda identifier, final_snapshot: api.delete_cluster(
-                self.rds, identifier, final_snapshot
-            ),
+            "delete_cluster": self.delete_cluster,
         }
 
     def create_instance(self, request: dict[str, Any]) -> None:
@@ -118,6 +116,20 @@ class Work:
             )
             self.lock.guard()
             api.delete_instance(self.rds, identifier)
+
+    def delete_cluster(self, identifier: str, final_snapshot: str | None) -> None:
+        """AWS may want its instances to be gone, and not only on their way out."""
+        try:
+            api.delete_cluster(self.rds, identifier, final_snapshot)
+        except RdsError as error:
+            members = api.describe_members(self.rds, identifier)
+            if error.code not in api.BAD_STATE or not members:
+                raise
+            for member in members:
+                name = member["DBInstanceIdentifier"]
+                waiters.gone(lambda name=name: api.describe_instance(self.rds, name), f"instance {name}", self.patience)
+            self.lock.guard()
+            api.delete_cluster(self.rds, identifier, final_snapshot)
 
     def _close(self, cluster: dict[str, Any]) -> None:
         family = self.lock.guard()

@@ -18,7 +18,7 @@ from .errors import RdsError
 
 # An instance works, and takes changes, while its storage is being optimised; that may last for hours.
 READY = frozenset({"available", "storage-optimization"})
-SHORTEST_PAUSE = 0.5
+SHORTEST_PAUSE = 0.25
 LONGEST_PAUSE = 15.0
 
 
@@ -101,11 +101,20 @@ def instance_available(rds: Any, identifier: str, patience: Patience) -> dict[st
 
 
 def promoted(rds: Any, identifier: str, now: Callable[[], datetime], patience: Patience) -> dict[str, Any]:
-    """Until nothing of a promotion is lacking (R16); returns the cluster."""
+    """Until nothing of a promotion is lacking (R16); returns the cluster. One that AWS gave up is an error at once."""
+    begun = False
 
     def look() -> Sight:
+        nonlocal begun
         cluster = api.describe_cluster(rds, identifier)
-        living("cluster", identifier, cluster, state.CLUSTER_FAILURES)
+        status = living("cluster", identifier, cluster, state.CLUSTER_FAILURES)
+        if begun and status == "available" and state.is_replica(cluster):
+            raise RdsError(
+                f"cluster {identifier} is a replica again: AWS gave its promotion up. Cure: read its events, mend what "
+                "they name, then run again.",
+                code="promotion_failed",
+            )
+        begun = begun or status == "promoting"
         lacks = promotion_lacks(rds, cluster, now())
         return Sight(not lacks, f"cluster {identifier}: {', '.join(lacks)}", cluster)
 
