@@ -110,7 +110,8 @@ def _from_setting(row: Mapping[str, Any], aurora: bool) -> dict[str, Any]:
     name, rds = row["name"].lower(), _rds()
     boot = _as_aws(row.get("boot_val"), row["vartype"])
     values = rds["fixed"] | rds["system_values"] | (rds["aurora_system_values"] if aurora else {})
-    allowed = rds["allowed_values"] | (rds["aurora_allowed_values"] if aurora else {})
+    of_rds = rds["allowed_values"] | (rds["aurora_allowed_values"] if aurora else {})
+    allowed = of_rds.get(name, _allowed(row))
     unit = f"({row['unit']}) " if "unit" in row else ""
     value = values.get(name)
     return _parameter(
@@ -119,8 +120,9 @@ def _from_setting(row: Mapping[str, Any], aurora: bool) -> dict[str, Any]:
         "engine-default" if value is None else "system",
         static=row["context"] == "postmaster",
         fixed=name in rds["fixed"] or (aurora and name in rds["fixed_on_aurora"]),
-        DataType=DATA_TYPES[row["vartype"]],
-        AllowedValues=allowed.get(name, _allowed(row)),
+        # PostgreSQL calls a list of words a string; RDS, which knows the words, checks each alone.
+        DataType="list" if allowed and row["vartype"] == "string" else DATA_TYPES[row["vartype"]],
+        AllowedValues=allowed,
         Description=unit + row["short_desc"],
     )
 

@@ -94,6 +94,7 @@ REFUSALS: list[tuple[str, str, str, str]] = [
     ("rds.logical_replication", "1", "immediate", "InvalidParameterCombination"),
     ("work_mem", "a lot", "immediate", "InvalidParameterValue"),
     ("autovacuum", "maybe", "immediate", "InvalidParameterValue"),
+    ("shared_preload_libraries", "pg_stat_statements,no_such_library", "pending-reboot", "InvalidParameterValue"),
 ]
 
 
@@ -105,6 +106,14 @@ def test_r25_wrong_values_are_refused(cloud: Cloud, parameter: str, value: str, 
     assert refused.value.response["Error"]["Code"] == code
     user = cloud.rds.describe_db_parameters(DBParameterGroupName=name, Source="user")["Parameters"]
     assert user == []
+    cloud.rds.delete_db_parameter_group(DBParameterGroupName=name)
+
+
+def test_r26_of_a_list_each_word_is_checked_alone(cloud: Cloud) -> None:
+    name = group(cloud)
+    change(cloud, name, "shared_preload_libraries", "pg_stat_statements,pg_cron, pgaudit", "pending-reboot")
+    (user,) = cloud.rds.describe_db_parameters(DBParameterGroupName=name, Source="user")["Parameters"]
+    assert (user["DataType"], user["ParameterValue"]) == ("list", "pg_stat_statements,pg_cron, pgaudit")
     cloud.rds.delete_db_parameter_group(DBParameterGroupName=name)
 
 
