@@ -20,6 +20,7 @@ from .instance_work import (
     start_server,
 )
 from .rds_model import Cluster, Instance
+from .rds_snapshots_model import Snapshot, Volume
 
 
 def create_cluster(cluster: Cluster) -> None:
@@ -31,7 +32,7 @@ def create_cluster(cluster: Cluster) -> None:
 
 
 def create_member(instance: Instance, cluster: Cluster) -> None:
-    """creating -> available: the first member of a replica cluster copies the source, a later one the writer."""
+    """creating -> available: the first member has the source's data or the cluster's own, a later one the writer's."""
     world = instance.region.world
     with failing_to(instance, "failed"):
         world.pause(instance.identifier, "creating")
@@ -40,8 +41,8 @@ def create_member(instance: Instance, cluster: Cluster) -> None:
         others = [one for one in cluster.members if one is not instance and one.server is not None]
         if source is not None:
             server.clone(running_server(source), cluster.slot)
-        elif cluster.prepare is not None and not others:
-            cluster.prepare(server)
+        elif cluster.volume is not None and not others:
+            server.copy_from(cluster.volume.data_dir)
         elif others:
             server.clone(running_server(cluster.writer or others[0]), instance.slot)
         else:
@@ -53,19 +54,33 @@ def create_member(instance: Instance, cluster: Cluster) -> None:
             world.bastion.open(cluster.address, cluster.port)
             if source is None:
                 cluster.writer = instance
-                if cluster.prepare is None:
+                if cluster.volume is None:
                     set_up_master(
                         server, cluster.facts["MasterUsername"], cluster.password, cluster.facts.get("DatabaseName")
                     )
+            drop_volume(cluster)
         refresh_reader_endpoint(cluster)
     instance.region.record(instance, "DB instance created", "creation")
     instance.state = "available"
 
 
 def delete_member(instance: Instance, cluster: Cluster) -> None:
-    """deleting -> gone, and what that means for its cluster."""
-    delete_instance(instance, None)
+    """deleting -> gone, and what that means for its cluster: the writer's data stays, here or with a new writer."""
+    if cluster.writer is instance:
+        cluster.volume = Volume(cluster.region.world.new_directory("v"))
+        delete_instance(instance, cluster.volume)
+    else:
+        delete_instance(instance, None)
     leave_cluster(instance, cluster)
+    if cluster.writer is not None:
+        drop_volume(cluster)
+
+
+def drop_volume(cluster: Cluster) -> None:
+    """Where a member has the data, it isn't kept twice."""
+    if cluster.volume is not None:
+        cluster.volume.discard()
+        cluster.volume = None
 
 
 def promote_cluster(cluster: Cluster) -> None:
@@ -171,17 +186,33 @@ def refresh_reader_endpoint(cluster: Cluster) -> None:
         bastion.open(cluster.reader_address, cluster.port, readers[0].address)
 
 
-def delete_cluster(cluster: Cluster) -> None:
-    """deleting -> gone, once its members have."""
+def delete_cluster(cluster: Cluster, final: Snapshot | None) -> None:
+    """deleting -> gone, once its members have; with a final snapshot the data stays in it."""
     region = cluster.region
-    with failing_to(cluster, "failed"):
-        region.world.pause(cluster.identifier, "deleting")
-        await_members_gone(cluster)
+    try:
+        with failing_to(cluster, "failed"):
+            region.world.pause(cluster.identifier, "deleting")
+            await_members_gone(cluster)
+            if final is not None:
+                fill(final, cluster)
+    except Exception:
+        if final is not None:
+            final.fail()
+        raise
+    drop_volume(cluster)
     region.record(cluster, "DB cluster deleted", "deletion")
     with region.world.lock:
         forget_source(cluster)
         region.clusters.pop(cluster.identifier, None)
         region.world.changed.notify_all()
+
+
+def fill(final: Snapshot, cluster: Cluster) -> None:
+    """Give a cluster's data to its final snapshot; without an instance it never had any."""
+    if cluster.volume is None:
+        final.finish()
+    else:
+        final.take_over(cluster.volume.data_dir, cluster.region.world.account)
 
 
 def await_members_gone(cluster: Cluster) -> None:

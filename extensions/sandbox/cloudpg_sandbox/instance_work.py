@@ -18,7 +18,7 @@ from psycopg2.sql import SQL, Identifier, Literal
 
 from . import ec2, parameters
 from .rds_model import Cluster, Instance, major_of, now
-from .rds_snapshots_model import Snapshot
+from .rds_snapshots_model import Volume
 from .servers import Server, ServerError
 
 SOURCE_SECONDS = 120.0
@@ -190,8 +190,8 @@ def start_instance(instance: Instance) -> None:
     instance.state = "available"
 
 
-def delete_instance(instance: Instance, final: Snapshot | None) -> None:
-    """deleting -> gone; with a final snapshot the data stays in it."""
+def delete_instance(instance: Instance, keeper: Volume | None) -> None:
+    """deleting -> gone; the data stays with its keeper, if there is one."""
     region = instance.region
     world = region.world
     server = instance.server or instance.pending_server
@@ -199,8 +199,8 @@ def delete_instance(instance: Instance, final: Snapshot | None) -> None:
         world.pause(instance.identifier, "deleting")
         if server is not None:
             server.stop()
-            if final is not None:
-                final.take_over(server)
+            if keeper is not None:
+                keeper.take_over(server.data_dir, server.account)
             drop_upstream_slot(server)
             world.bastion.close(instance.address)
             server.discard()

@@ -97,6 +97,8 @@ class SandboxRDS(ClusterOperations, ParameterOperations):
             return store.parameter_group("cluster" if kind == "cluster-pg" else "instance", name)
         if kind == "snapshot":
             return self.snapshot(name)
+        if kind == "cluster-snapshot":
+            return self.cluster_snapshot(name)
         if not kind:
             raise invalid_value(f"Invalid resource name: {arn}")
         return None

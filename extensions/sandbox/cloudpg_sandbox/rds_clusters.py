@@ -12,6 +12,7 @@ from moto.core.responses import ActionResult
 
 from . import cluster_work, ec2, group_work, instance_work, rules
 from .rds_base import filters_of, invalid_combination, invalid_value, matches
+from .rds_cluster_snapshots import ClusterSnapshotOperations
 from .rds_instance_changes import InstanceChanges
 from .rds_instances import DEFAULT_PORT, parameter_family, resolve_version
 from .rds_model import Cluster, Facts, Instance, major_of, now, resource_id
@@ -30,7 +31,7 @@ AT_ONCE = {
 }
 
 
-class ClusterOperations(InstanceChanges):
+class ClusterOperations(InstanceChanges, ClusterSnapshotOperations):
     """Create, describe, modify, promote and delete Aurora clusters."""
 
     def create_db_cluster(self) -> ActionResult:
@@ -228,6 +229,9 @@ class ClusterOperations(InstanceChanges):
         with self.world.lock:
             cluster = self.store.cluster(request["DBClusterIdentifier"])
             rules.check_delete_cluster(request, cluster.remaining())
+            final = None
+            if request.get("FinalDBSnapshotIdentifier"):
+                final = self.add_cluster_snapshot(request["FinalDBSnapshotIdentifier"], cluster)
             cluster.state = "deleting"
-            self.world.spawn(cluster_work.delete_cluster, cluster)
+            self.world.spawn(cluster_work.delete_cluster, cluster, final)
             return ActionResult({"DBCluster": cluster.described()})

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from .rules import ApiError
-from .rds_snapshots_model import Snapshot
+from .rds_snapshots_model import Snapshot, Volume
 from .servers import SUPERUSER, Server
 
 if TYPE_CHECKING:
@@ -213,8 +213,8 @@ class Cluster:
         self.writer: Instance | None = None
         self.promoting = False
         self.groups_wanted: list[str] | None = None
-        # Fills the first member's data directory, for a cluster that doesn't begin empty.
-        self.prepare: Callable[[Server], None] | None = None
+        # The data, while no member has it: a cluster's storage outlives its instances.
+        self.volume: Volume | None = None
         # The physical slot that is kept for this cluster on its source.
         self.slot = slot_name(self.identifier)
 

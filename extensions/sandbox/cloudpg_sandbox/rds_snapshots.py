@@ -82,7 +82,7 @@ class SnapshotOperations(RDSOperations):
                 region.world.pause(instance.identifier, "backing-up")
                 snapshot.copy(instance.server)
         except Exception:
-            snapshot.facts["Status"] = "failed"
+            snapshot.fail()
             raise
         instance.facts["LatestRestorableTime"] = now()
         region.record(instance, "Finished DB Instance backup", "backup")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Snapshots: the facts AWS would answer with, and a copy of the data."""
+"""What keeps data while no server runs on it: a cluster's volume, and snapshots with the facts AWS would answer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,38 @@ import os
 import shutil
 from typing import Any
 
+from .installations import Account
 from .servers import Server
 
 
-class Snapshot:
-    """A snapshot of an instance or a cluster; `directory` holds a data directory once it is available."""
+class Volume:
+    """A data directory in a directory of its own, once it has taken one over."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+
+    @property
+    def data_dir(self) -> str:
+        return os.path.join(self.directory, "data")
+
+    def take_over(self, data_dir: str, account: Account) -> None:
+        """Keep a data directory on which no server will run again, by moving it here."""
+        os.makedirs(self.directory, mode=0o700, exist_ok=True)
+        account.own(self.directory)
+        os.rename(data_dir, self.data_dir)
+
+    def discard(self) -> None:
+        """Remove the data."""
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+class Snapshot(Volume):
+    """A snapshot of an instance or (kind `Cluster`) a cluster; it holds data once it is available."""
 
     def __init__(self, facts: dict[str, Any], kind: str, directory: str) -> None:
+        super().__init__(directory)
         self.facts = facts
         self.kind = kind
-        self.directory = directory
 
     @property
     def identifier(self) -> str:
@@ -30,10 +52,6 @@ class Snapshot:
         return str(self.facts[f"DB{self.kind}SnapshotArn"])
 
     @property
-    def data_dir(self) -> str:
-        return os.path.join(self.directory, "data")
-
-    @property
     def tags(self) -> list[dict[str, str]]:
         return list(self.facts["TagList"])
 
@@ -41,12 +59,10 @@ class Snapshot:
     def tags(self, value: list[dict[str, str]]) -> None:
         self.facts["TagList"] = value
 
-    def take_over(self, server: Server) -> None:
-        """Keep a stopped server's data directory: it is deleted anyway."""
-        os.makedirs(self.directory, mode=0o700, exist_ok=True)
-        server.account.own(self.directory)
-        os.rename(server.data_dir, self.data_dir)
-        self._finish()
+    def take_over(self, data_dir: str, account: Account) -> None:
+        """As a volume does; nothing more will come."""
+        super().take_over(data_dir, account)
+        self.finish()
 
     def copy(self, server: Server) -> None:
         """A consistent copy of a running server."""
@@ -55,12 +71,12 @@ class Snapshot:
             server.registry,
         )
         copier.clone(server, None)
-        self._finish()
+        self.finish()
 
-    def _finish(self) -> None:
-        self.facts["Status"] = "available"
-        self.facts["PercentProgress"] = 100
+    def finish(self) -> None:
+        """It has all it will ever have."""
+        self.facts.update(Status="available", PercentProgress=100)
 
-    def discard(self) -> None:
-        """Remove the data."""
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def fail(self) -> None:
+        """It will never be of use."""
+        self.facts["Status"] = "failed"

@@ -19,7 +19,9 @@ IDENTIFIER_PARAMETERS = {
     "snapshot": "DBSnapshotIdentifier",
     "cluster snapshot": "DBClusterSnapshotIdentifier",
 }
-LONGEST_IDENTIFIER = {"DBSnapshotIdentifier": 255, "DBClusterSnapshotIdentifier": 255}
+LONGEST_IDENTIFIER = {
+    "DBSnapshotIdentifier": 255, "DBClusterSnapshotIdentifier": 255, "FinalDBSnapshotIdentifier": 255,
+}
 
 
 class ApiError(Exception):

@@ -92,6 +92,9 @@ class Cloud:
         found = self.rds.describe_db_instances()["DBInstances"]
         return name not in [one["DBInstanceIdentifier"] for one in found]
 
+    def has_cluster(self, name: str) -> bool:
+        return name in [one["DBClusterIdentifier"] for one in self.rds.describe_db_clusters()["DBClusters"]]
+
     def replica_of(self, source: str, groups: list[str] | None = None, **options: Any) -> str:
         """A replica cluster of an instance with its one member; returns the cluster's name."""
         name = self.name("replica")
@@ -127,8 +130,7 @@ class Cloud:
             self.rds.delete_db_instance(DBInstanceIdentifier=member, SkipFinalSnapshot=True)
         wait_until(lambda: all(self.has_no(member) for member in members))
         self.rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
-        wait_until(lambda: name not in [one["DBClusterIdentifier"] for one in
-                                        self.rds.describe_db_clusters()["DBClusters"]])
+        wait_until(lambda: not self.has_cluster(name))
 
     @staticmethod
     @contextmanager

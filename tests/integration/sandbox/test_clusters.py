@@ -234,7 +234,9 @@ def test_a_refused_promotion_leaves_a_replica(
     assert cloud.value(facts["Endpoint"], "SELECT pg_is_in_recovery()") is True
 
 
-def test_a_cluster_of_its_own_begins_with_a_writer(cloud: Cloud) -> None:
+@pytest.fixture
+def standalone(cloud: Cloud) -> Iterator[str]:
+    """A cluster of its own with one row, and its writer."""
     name = cloud.name("aurora")
     cloud.rds.create_db_cluster(
         DBClusterIdentifier=name, Engine="aurora-postgresql", EngineVersion="16", MasterUsername="shop_admin",
@@ -243,7 +245,62 @@ def test_a_cluster_of_its_own_begins_with_a_writer(cloud: Cloud) -> None:
     )
     cloud.await_cluster(name)
     cloud.add_member(name)
-    facts = cloud.cluster(name)
+    with cloud.connection(cloud.cluster(name)["Endpoint"]) as cursor:
+        cursor.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+    yield name
+    if cloud.has_cluster(name):
+        cloud.drop_cluster(name)
+
+
+def drop_members(cloud: Cloud, cluster: str) -> None:
+    for member in cloud.cluster(cluster)["DBClusterMembers"]:
+        cloud.rds.delete_db_instance(DBInstanceIdentifier=member["DBInstanceIdentifier"], SkipFinalSnapshot=True)
+
+
+def test_a_cluster_keeps_its_data_while_it_has_no_instance(cloud: Cloud, standalone: str) -> None:
+    drop_members(cloud, standalone)
+    wait_until(lambda: not cloud.cluster(standalone)["DBClusterMembers"])
+    cloud.add_member(standalone)
+    assert cloud.value(cloud.cluster(standalone)["Endpoint"], "SELECT answer FROM kept") == 42
+
+
+def test_r22_a_deleted_cluster_leaves_its_final_snapshot(cloud: Cloud, standalone: str) -> None:
+    snapshot, resource = f"Final-{'x' * 70}", cloud.cluster(standalone)["DbClusterResourceId"]
+    drop_members(cloud, standalone)
+    cloud.rds.delete_db_cluster(DBClusterIdentifier=standalone, FinalDBSnapshotIdentifier=snapshot)
+    wait_until(lambda: not cloud.has_cluster(standalone))
+    (taken,) = cloud.rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=snapshot)["DBClusterSnapshots"]
+    assert (taken["Status"], taken["PercentProgress"], taken["SnapshotType"]) == ("available", 100, "manual")
+    assert (taken["DBClusterIdentifier"], taken["DbClusterResourceId"]) == (standalone, resource)
+    assert taken["DBClusterSnapshotIdentifier"] == snapshot.lower()
+    listed = cloud.rds.describe_db_cluster_snapshots(DBClusterIdentifier=standalone)["DBClusterSnapshots"]
+    assert [one["DBClusterSnapshotArn"] for one in listed] == [taken["DBClusterSnapshotArn"]]
+    cloud.rds.add_tags_to_resource(ResourceName=taken["DBClusterSnapshotArn"], Tags=[{"Key": "kept", "Value": "yes"}])
+    assert cloud.rds.list_tags_for_resource(ResourceName=taken["DBClusterSnapshotArn"])["TagList"] == [
+        {"Key": "kept", "Value": "yes"}
+    ]
+    cloud.rds.delete_db_cluster_snapshot(DBClusterSnapshotIdentifier=snapshot)
+    with pytest.raises(cloud.rds.exceptions.DBClusterSnapshotNotFoundFault):
+        cloud.rds.describe_db_cluster_snapshots(DBClusterSnapshotIdentifier=snapshot)
+
+
+def test_a_final_snapshot_whose_name_is_taken_keeps_the_cluster(cloud: Cloud, standalone: str) -> None:
+    snapshot, other = cloud.name("final"), cloud.name("other")
+    cloud.rds.create_db_cluster(
+        DBClusterIdentifier=other, Engine="aurora-postgresql", EngineVersion="16", MasterUsername="shop_admin",
+        MasterUserPassword="a-long-password-of-the-tests-4711",
+    )
+    cloud.await_cluster(other)
+    cloud.rds.delete_db_cluster(DBClusterIdentifier=other, FinalDBSnapshotIdentifier=snapshot)
+    wait_until(lambda: not cloud.has_cluster(other))
+    drop_members(cloud, standalone)
+    wait_until(lambda: not cloud.cluster(standalone)["DBClusterMembers"])
+    with pytest.raises(cloud.rds.exceptions.DBClusterSnapshotAlreadyExistsFault):
+        cloud.rds.delete_db_cluster(DBClusterIdentifier=standalone, FinalDBSnapshotIdentifier=snapshot)
+    assert cloud.cluster(standalone)["Status"] == "available"
+
+
+def test_a_cluster_of_its_own_begins_with_a_writer(cloud: Cloud, standalone: str) -> None:
+    facts = cloud.cluster(standalone)
     assert [member["IsClusterWriter"] for member in facts["DBClusterMembers"]] == [True]
     assert cloud.value(facts["Endpoint"], "SELECT current_database()") == "shop"
-    cloud.drop_cluster(name)
