@@ -32,6 +32,7 @@ TAGS_ON_A_GROUP = 50
 HOLDER_LENGTH = 180
 POLL = 1.0
 RACES = 10
+VISIBLE = 30
 
 
 def utc_now() -> datetime:
@@ -171,6 +172,7 @@ def acquire(ec2: Any, migration: str, vpc_id: str, holder: str, queue: Queue) ->
             lapsed_over = lease is not None
             made = _make_next(ec2, family, vpc_id, holder, queue.now())
             if made:
+                _await_visible(ec2, made, holder, queue)
                 return made, lapsed_over
             # Another run was quicker, and that one lives: look again, but don't take from it what it has just got.
             take_over, races = False, races + 1
@@ -208,6 +210,19 @@ def _make_next(ec2: Any, family: Family, vpc_id: str, holder: str, now: datetime
             return None
         raise
     return replace(family, generations=(*family.generations, Generation(number, group_id, name, vpc_id, tags)))
+
+
+def _await_visible(ec2: Any, made: Family, holder: str, queue: Queue) -> None:
+    """EC2 may show a new group and its tags only after a while; until then it would pass for a lock that is lost."""
+    for _attempt in range(VISIBLE):
+        newest = read(ec2, made.migration, made.newest.vpc_id).newest
+        if newest and (newest.number > made.newest.number or newest.lease and newest.lease.holder == holder):
+            return
+        queue.sleep(POLL)
+    raise RdsError(
+        f"migration {made.migration}: the new group {made.newest.group_id} is not seen after {VISIBLE * POLL:.0f} s. "
+        "Cure: allow ec2:DescribeSecurityGroups for every group of the VPC, then run again."
+    )
 
 
 class Lock:

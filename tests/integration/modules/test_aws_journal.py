@@ -222,6 +222,38 @@ def test_r33_a_lease_taken_by_another_in_the_last_moment_is_noticed_after_the_re
         lock.guard()
 
 
+class Late:
+    """An EC2 that shows a new group only at the third look, as the real one may."""
+
+    def __init__(self, ec2):
+        self.ec2, self.meta, self.hidden, self.looks = ec2, ec2.meta, set(), 0
+
+    def __getattr__(self, name):
+        return getattr(self.ec2, name)
+
+    def create_security_group(self, **params):
+        answer = self.ec2.create_security_group(**params)
+        self.hidden.add(answer["GroupId"])
+        return answer
+
+    def describe_security_groups(self, **params):
+        found = self.ec2.describe_security_groups(**params)
+        self.looks += bool(self.hidden)
+        if self.looks < 3:
+            found["SecurityGroups"] = [one for one in found["SecurityGroups"] if one["GroupId"] not in self.hidden]
+        return found
+
+
+def test_r33_a_new_lock_that_ec2_doesnt_show_yet_is_waited_for(cloud):
+    clock, ec2 = Clock(), Late(cloud.ec2)
+    family, _taken_over = locks.acquire(ec2, cloud.name("orders"), cloud.vpc, "me@here#2", clock.queue(0))
+    assert clock.elapsed == 2
+    document = {
+        "migration": family.migration, "generation": 1, "holder": "me@here#2", "group_id": family.newest.group_id,
+    }
+    assert locks.Lock(ec2, document).guard().newest.group_id == family.newest.group_id
+
+
 # Holding it
 
 def test_r33_again_only_renews_the_lease(cloud, held, renew):
