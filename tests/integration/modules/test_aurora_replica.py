@@ -6,13 +6,9 @@ import json
 import re
 
 import pytest
-from botocore.exceptions import ClientError
 from cloudpg_sandbox.testing import wait_until
 
-from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import journal as locks
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds import replica, replica_work
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience
 
 from .conftest import start_module
 
@@ -323,40 +319,6 @@ def test_a_replica_is_removed_and_a_second_time_nothing_happens(cloud, made):
     with cloud.calls() as calls:
         assert made.replica("absent")["changed"] is False
     assert calls.changes == []
-
-
-class LikeAws:
-    """An RDS that, as AWS does, keeps the last instance of a replica until that is promoted."""
-
-    def __init__(self, cloud, cluster):
-        self.cloud, self.cluster, self.meta, self.calls = cloud, cluster, cloud.rds.meta, []
-
-    def __getattr__(self, name):
-        def call(**params):
-            if not name.startswith("describe_"):
-                self.calls.append((name, params))
-            if name == "delete_db_instance" and self.cloud.cluster(self.cluster).get("ReplicationSourceIdentifier"):
-                raise ClientError({"Error": {
-                    "Code": "InvalidDBClusterStateFault",
-                    "Message": "Cannot delete the last instance of the read replica DB cluster.",
-                }}, "DeleteDBInstance")
-            return getattr(self.cloud.rds, name)(**params)
-
-        return call
-
-
-def test_r16_r19_a_replica_that_aws_keeps_is_closed_and_promoted_for_its_removal(cloud, site):
-    site.replica(security_group_ids=[cloud.app_group])
-    wish = replica.Wish(site.journal["migration"], site.source, site.cluster, f"{site.cluster}-1")
-    rds, lock = LikeAws(cloud, site.cluster), locks.Lock(cloud.ec2, site.journal)
-    work = replica_work.Work(rds, wish, lock, Patience(60), locks.utc_now)
-    carry_out(replica.plan_absent(replica_work.observe(rds, wish), wish), work.operations(), lock.guard)
-    work.await_absent(replica.Seen())
-    assert [name for name, _params in rds.calls][:4] == [
-        "delete_db_instance", "modify_db_cluster", "promote_read_replica_db_cluster", "delete_db_instance",
-    ]
-    assert rds.calls[1][1]["VpcSecurityGroupIds"] == [site.journal["group_id"]]
-    assert not cloud.has_cluster(site.cluster)
 
 
 def test_a_protected_replica_is_removed_only_when_the_protection_is_lifted(site):
