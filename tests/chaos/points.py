@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Where and how a run is killed: every boundary between two tasks, and moments inside the long ones. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+# What is done to a run. Modules have sessions of their own: all but `everything` leave the one that runs alive.
+KILLS = ("KILL", "TERM", "KILL group", "TERM group", "runner cancel", "KILL everything")
+# Modules that change something, or last: worth to be killed in the middle.
+LONG = (
+    "aurora_parameter_group", "aurora_replica", "aurora_replica_wait", "aws_journal", "pg_carried_jobs",
+    "pg_replication_info", "pg_replication_wait", "pgbouncer_route", "rds_maintenance_hold", "rds_quiesce",
+)
+# Milliseconds from a task's begin: before a module's first call, amid its calls, while it waits.
+MOMENTS = (350, 500, 700, 950, 1300, 1700)
+
+
+@dataclass(frozen=True)
+class Point:
+    """A moment of a run: a task's begin, or some milliseconds after it. ``place`` is its number in a clean run."""
+
+    place: int
+    boundary: str
+    after_ms: int | None
+    how: str
+
+    @property
+    def name(self) -> str:
+        """For a person, without what every boundary has."""
+        text = self.boundary.replace("cloudpg.migration.", "").removesuffix(" #1")
+        return f"{text} +{self.after_ms} ms" if self.after_ms else text
+
+
+def at_boundaries(trace: Sequence[Mapping[str, Any]], dice: random.Random) -> list[Point]:
+    """Every boundary once, the ways to be killed in turn."""
+    turn = dice.randrange(len(KILLS))
+    return [
+        Point(place, entry["boundary"], None, KILLS[(turn + place) % len(KILLS)])
+        for place, entry in enumerate(trace)
+    ]
+
+
+def in_modules(trace: Sequence[Mapping[str, Any]], dice: random.Random) -> list[Point]:
+    """Moments within the modules that change something or wait, as long as they took in the clean run."""
+    found = []
+    for place, entry in enumerate(trace):
+        if entry["action"].rpartition(".")[2] not in LONG:
+            continue
+        lasted = (trace[place + 1]["at"] - entry["at"]) * 1000 if place + 1 < len(trace) else 0
+        found += [
+            Point(place, entry["boundary"], moment, dice.choice(KILLS)) for moment in MOMENTS if moment < lasted
+        ]
+    return found
+
+
+def choose(trace: Sequence[Mapping[str, Any]], kills: int, dice: random.Random) -> list[Point]:
+    """As many points as were asked for: the boundaries first, moments within modules for what is left."""
+    boundaries, moments = at_boundaries(trace, dice), in_modules(trace, dice)
+    if kills < len(boundaries):
+        return sorted(dice.sample(boundaries, kills), key=_order)
+    return sorted([*boundaries, *dice.sample(moments, min(len(moments), kills - len(boundaries)))], key=_order)
+
+
+def _order(point: Point) -> tuple[int, int]:
+    return point.place, point.after_ms or 0
+
+
+def chains(points: Sequence[Point], length: int) -> list[list[Point]]:
+    """Points in the order of a run, dealt out so that each chain goes through the whole of it."""
+    count = -(-len(points) // length)
+    return [list(points[first::count]) for first in range(count)]

@@ -1,0 +1,225 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rounds: each on a stand of its own, from an untouched source to a verdict."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import disturbances
+from disturbances import CHECK, DRAIN, Disturbance
+from kills import chain, tail
+from points import Point, at_boundaries, chains, choose
+from report import Row
+from runs import Run, begin, finish
+from stand import Stand, standing
+from takeover import TURNS, take_turns
+from verdict import TAKE_OVER, judge_finished, judge_open, judge_rolled_back
+
+Say = Callable[[Row], None]
+CHAIN = 7  # kills on one stand
+PLAN = ["--check"]
+ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(?:Action failed|Module failed): (.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Round:
+    """``play`` gives a line for each thing it does, and returns all of them with the verdict in."""
+
+    name: str
+    play: Callable[[Say, Path], list[Row]]
+
+
+def judged(rows: list[Row], stand: Stand, runs: Sequence[Run], wrong: list[str], figures: dict[str, Any],
+           evidence: Path) -> list[Row]:
+    """The rows with the verdict; what a person needs to understand a wrong one is kept in ``evidence``."""
+    for row in rows:
+        row.wrong, row.figures = wrong, figures
+    if wrong:
+        evidence.mkdir(parents=True, exist_ok=True)
+        for run in runs:
+            for name in ("output", "trace"):
+                if (run.directory / name).exists():
+                    shutil.copy(run.directory / name, evidence / f"{run.directory.name}.{name}")
+        (evidence / "calls.json").write_text(json.dumps(stand.sandbox.log(), indent=1), encoding="utf-8")
+        (evidence / "sandbox.log").write_text(stand.sandbox.sandbox_log(), encoding="utf-8")
+        (evidence / "wrong").write_text("\n".join(wrong) + "\n", encoding="utf-8")
+    return rows
+
+
+# Kills
+
+def kill_round(points: Sequence[Point], wait: bool) -> Callable[[Say, Path], list[Row]]:
+    """migrate.yml, killed at each of the points, then run to its end."""
+
+    def play(say: Say, evidence: Path) -> list[Row]:
+        with standing() as stand:
+            rows, runs, wrong = chain(stand, "migrate", points, say, wait=wait)
+            figures: dict[str, Any] = {}
+            if not wrong:
+                wrong, figures = judge_open(stand, runs)
+            return judged(rows, stand, runs, wrong, figures, evidence)
+
+    return play
+
+
+def kill_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:
+    """Every boundary of a clean run, and moments within modules, dealt out to rounds; three wait for the lease."""
+    dice = random.Random(seed)
+    dealt = chains(choose(trace, kills, dice), CHAIN)
+    rounds = [Round(f"kills {number:02}", kill_round(points, False)) for number, points in enumerate(dealt, 1)]
+    held = [place for place, entry in enumerate(trace) if "| Hold the " in entry["boundary"]]
+    late = [point for point in at_boundaries(trace, dice) if point.place > min(held, default=0)]
+    return rounds + [
+        Round(f"kills lapse {number}", kill_round([point], True))
+        for number, point in enumerate(dice.sample(late, min(3, len(late))), 1)
+    ]
+
+
+def undo_round(until: str | None, count: int, seed: int) -> Callable[[Say, Path], list[Row]]:
+    """rollback.yml, killed at ``count`` points, after a migration that came as far as ``until``."""
+
+    def play(say: Say, evidence: Path) -> list[Row]:
+        with standing() as stand:
+            if until is None:
+                runs = [finish(stand, "replicate")]
+            else:
+                runs = [begin(stand, "migrate", halt=until)]
+                runs[0].await_boundary(until)
+                runs[0].kill_all()
+            plan = finish(stand, "rollback", arguments=PLAN)
+            dice = random.Random(seed)
+            points = choose(plan.trace, count, dice)
+            rows, more, wrong = chain(stand, "rollback", points, say)
+            figures: dict[str, Any] = {}
+            if not wrong:
+                wrong, figures = judge_rolled_back(stand, [*runs, *more])
+            return judged(rows, stand, [*runs, plan, *more], wrong, figures, evidence)
+
+    return play
+
+
+def finish_round(old: str, count: int, seed: int) -> Callable[[Say, Path], list[Row]]:
+    """finish.yml, killed at ``count`` points; ``old`` is what becomes of the old instance."""
+
+    def play(say: Say, evidence: Path) -> list[Row]:
+        with standing() as stand:
+            runs, extra = [finish(stand, "migrate")], {"replica_old_source": old}
+            plan = finish(stand, "finish", arguments=[*PLAN, "-e", json.dumps(extra)])
+            points = choose(plan.trace, count, random.Random(seed))
+            rows, more, wrong = chain(stand, "finish", points, say, extra=extra)
+            figures: dict[str, Any] = {}
+            if not wrong:
+                wrong, figures = judge_finished(stand, [*runs, *more], extra)
+            return judged(rows, stand, [*runs, plan, *more], wrong, figures, evidence)
+
+    return play
+
+
+# What happens around a run
+
+def disturbed_round(what: Disturbance) -> Callable[[Say, Path], list[Row]]:
+    """migrate.yml while something happens; then what is needed to come to the same end."""
+
+    def play(say: Say, evidence: Path) -> list[Row]:
+        with standing(**what.variables) as stand:
+            row = Row("around", "migrate", what.halt or "from the beginning", what.name)
+            run = begin(stand, "migrate", halt=what.halt, settings=what.settings)
+            if what.halt is None:
+                what.strike(stand)
+            elif run.await_boundary(what.halt):
+                what.strike(stand)
+                run.let_go()
+            else:
+                row.reached = False
+            code = run.wait()
+            row.note = "went on" if code == 0 else f"stopped: {message(run)[:300]}"
+            say(row)
+            wrong = [] if code == 0 else complaints(run, what.cause)
+            what.mend(stand)
+            runs = [run] if code == 0 else [run, *recover(stand)]
+            if runs[-1].process.returncode:
+                wrong.append(f"it did not come to its end afterwards: {tail(runs[-1])}")
+                return judged([row], stand, runs, wrong, {}, evidence)
+            more, figures = judge_open(stand, runs, crashed=what.crash)
+            return judged([row], stand, runs, wrong + more, figures, evidence)
+
+    return play
+
+
+def recover(stand: Stand) -> list[Run]:
+    """What the status tells an operator to do: go on, or remove a dead target and begin again."""
+    runs = [finish(stand, "migrate", extra=TAKE_OVER)]
+    if runs[0].process.returncode:
+        runs += [finish(stand, "rollback", extra=TAKE_OVER), finish(stand, "migrate", extra=TAKE_OVER)]
+    return runs
+
+
+def message(run: Run) -> str:
+    """The last error of a run: the one a person reads."""
+    found = ERROR.findall(run.output)
+    return found[-1] if found else ""
+
+
+def complaints(run: Run, cause: str) -> list[str]:
+    """What is wrong with the way a run ended: it has to say why, and what to do, in words."""
+    said, wrong = message(run), []
+    if not said:
+        wrong.append(f"it ended without a message: {run.output[-600:]}")
+    if "Traceback" in run.output or "MODULE FAILURE" in run.output or "Unhandled" in run.output:
+        wrong.append("it ended in a traceback")
+    if said and cause and not re.search(cause, said):
+        wrong.append(f"the message doesn't name the cause ({cause}): {said[:500]}")
+    return wrong
+
+
+def around_rounds(name: str, list_of: Sequence[Disturbance]) -> list[Round]:
+    return [Round(f"{name} {number:02}", disturbed_round(what)) for number, what in enumerate(list_of, 1)]
+
+
+# All of them
+
+def takeover_round(turns: Sequence[Point], rival: str) -> Callable[[Say, Path], list[Row]]:
+    def play(say: Say, evidence: Path) -> list[Row]:
+        with standing() as stand:
+            rows, runs, wrong = take_turns(stand, turns, rival, say)
+            figures: dict[str, Any] = {}
+            if not wrong:
+                judge = judge_open if rival == "migrate" else judge_rolled_back
+                wrong, figures = judge(stand, runs)
+            return judged(rows, stand, runs, wrong, figures, evidence)
+
+    return play
+
+
+def survey() -> list[dict[str, Any]]:
+    """The tasks of a clean run of migrate.yml."""
+    with standing(writers=False) as stand:
+        run = finish(stand, "migrate")
+        if run.process.returncode:
+            raise RuntimeError(f"a run that nobody disturbs fails: {tail(run)}")
+        return run.trace
+
+
+def all_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:
+    """Everything, the long ones first."""
+    return [
+        *kill_rounds(trace, kills, seed),
+        *(Round(f"rollback {number}", undo_round(until, 6, seed + number))
+          for number, until in enumerate((None, DRAIN, CHECK), 1)),
+        *(Round(f"finish {old}", finish_round(old, 6, seed)) for old in ("keep", "delete")),
+        *(Round(f"takeover {number:02}", takeover_round(turns, rival))
+          for number, (turns, rival) in enumerate(TURNS(trace, seed), 1)),
+        *around_rounds("network", disturbances.NETWORK),
+        *around_rounds("server", disturbances.SERVERS),
+        *around_rounds("fault", disturbances.FAULTS),
+    ]

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a round of chaos happens to: a small database on a sandbox of its own, clients that write, an inventory."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(CHECKOUT / "extensions" / name) for name in ("demo", "sandbox")]
+
+import path_replica  # noqa: E402  beside the checkout's extensions, not installed
+from cloudpg_sandbox.testing import Sandbox, running  # noqa: E402
+from processes import end_with_parent  # noqa: E402, F401
+from scenario import Scenario  # noqa: E402
+from source import MASTER, OWNER, Instance, create_instance  # noqa: E402
+
+PACE = 0.2  # seconds a state of AWS lasts in the sandbox
+RATE = 80  # commits a second of all writers
+SOME = 60  # commits: enough to know that clients write
+OUTAGE = 900  # seconds: what is proven here is the end, not the time it takes
+
+
+class Stand(Scenario):
+    """A scenario without the shop: the ledger's own tables are all there is to move."""
+
+    def build_source(self, *, major: int = 16) -> Instance:
+        """The instance with the ledger's tables."""
+        lines = [f"*:*:*:{user}:{password}\n" for user, password in self.passwords.items()]
+        self.passfile.touch(mode=0o600)
+        self.passfile.write_text("".join(lines), encoding="utf-8")
+        clients = ["127.0.0.1/32", self.bastion_cidr]
+        self.source = create_instance(self.sandbox, f"{self.name}-rds", self.passwords, clients=clients, major=major)
+        self._ledger("init", "--dsn", self.dsn(self.source.host))
+        return self.source
+
+    @property
+    def cluster(self) -> str:
+        """The identifier of the target."""
+        return f"{self.name}-aurora"
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """The variables of the migration. The target's password is given as such: it must not be left anywhere."""
+        own = path_replica.variables(self)
+        target = dict(own["migration_target"])
+        login = {key: value for key, value in target["postgres"].items() if key != "passfile"}
+        target["postgres"] = {**login, "password": self.passwords[MASTER]}
+        return self.variables(**{
+            **own, "migration_target": target, "migration_max_outage": OUTAGE,
+            "migration_acknowledged": ["pooler-gives-up-early"], **changes,
+        })
+
+    def pooler_is_held(self) -> bool:
+        """Whether PgBouncer holds the clients back."""
+        rows = self.pooler_rows("SHOW DATABASES")
+        return any(row["paused"] for row in rows if row["name"] == OWNER)
+
+    def pooler_rows(self, statement: str) -> list[dict[str, Any]]:
+        """What PgBouncer's console answers."""
+        import psycopg2
+        from psycopg2.extras import RealDictCursor
+
+        connection = psycopg2.connect(
+            " ".join(f"{key}={value}" for key, value in self.pooler.admin(self.passfile).items()),
+            cursor_factory=RealDictCursor,
+        )
+        try:
+            connection.autocommit = True
+            cursor = connection.cursor()
+            cursor.execute(statement)
+            return [dict(row) for row in cursor.fetchall()] if cursor.description else []
+        finally:
+            connection.close()
+
+
+@contextmanager
+def standing(*, pace: float = PACE, writers: bool = True, **changes: Any) -> Iterator[Stand]:
+    """A stand with writers under way and an inventory written; everything is gone afterwards."""
+    with ExitStack() as stack:
+        directory = Path(tempfile.mkdtemp(prefix="cloudpg-chaos-"))
+        stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        directory.chmod(0o711)  # servers run under other accounts and have to pass
+        sandbox: Sandbox = stack.enter_context(running(pace=pace))
+        stand = stack.enter_context(Stand(sandbox, directory))
+        stand.build_source()
+        stand.start_pooler()
+        if writers:
+            stand.start_writers(RATE)
+            stand.await_commits(SOME)
+        stand.write_inventory(stand.settings(**changes))
+        yield stand

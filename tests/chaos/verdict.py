@@ -1,0 +1,174 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What has to be true when a migration has come to its end, however it came there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from runs import Run, await_silence, finish
+from stand import CHECKOUT, SOME, Stand
+
+FIGURES = ("acked", "in_doubt", "lost", "duplicated", "split_brain", "torn", "phantom", "outage_s")
+WRONG = ("lost", "duplicated", "split_brain", "torn", "phantom")
+POOLER_FILES = {"pgbouncer.ini", "users.txt", "pgbouncer.log"}
+TAKE_OVER = {"migration_take_over": True}
+
+
+def judge_open(stand: Stand, runs: Sequence[Run], *, crashed: bool = False) -> tuple[list[str], dict[str, Any]]:
+    """The target serves, with all that was acknowledged; what is wrong (nothing: good) and the ledger's figures."""
+    wrong = []
+    cluster = describe_cluster(stand)
+    if cluster is None:
+        return [f"there is no cluster {stand.cluster}"], {}
+    if groups_of(cluster) != {stand.source.security_group}:
+        wrong.append(f"the target's groups are {groups_of(cluster)}, not {stand.source.security_group}")
+    instance = describe_source(stand)
+    if instance and stand.source.security_group in groups_of(instance):
+        wrong.append("the source is open beside the target")
+    if stand.pooler.leads_to("shop") != cluster["Endpoint"]:
+        wrong.append(f"the pooler leads to {stand.pooler.leads_to('shop')}, not to {cluster['Endpoint']}")
+    told: dict[str, Any] = {}
+    if not wrong:
+        told, more = _ledger(stand, cluster["Endpoint"], stand.source.host, crashed)
+        wrong += more
+    return wrong + leftovers(stand, runs) + again(stand, "migrate"), told
+
+
+def judge_rolled_back(stand: Stand, runs: Sequence[Run]) -> tuple[list[str], dict[str, Any]]:
+    """The source serves as before, and nothing of the migration is left."""
+    wrong = []
+    instance = describe_source(stand)
+    if groups_of(instance) != {stand.source.security_group}:
+        wrong.append(f"the source's groups are {groups_of(instance)}, not {stand.source.security_group}")
+    if not instance["AutoMinorVersionUpgrade"]:
+        wrong.append("automatic minor upgrades of the source were not put back")
+    if describe_cluster(stand):
+        wrong.append("the target is still there")
+    if left := families(stand):
+        wrong.append(f"security groups are left: {', '.join(sorted(left))}")
+    if stand.pooler.leads_to("shop") != stand.source.host:
+        wrong.append(f"the pooler leads to {stand.pooler.leads_to('shop')}, not to the source")
+    rds = stand.sandbox.client("rds")
+    groups = [group["DBParameterGroupName"] for group in rds.describe_db_parameter_groups()["DBParameterGroups"]]
+    groups += [
+        group["DBClusterParameterGroupName"]
+        for group in rds.describe_db_cluster_parameter_groups()["DBClusterParameterGroups"]
+    ]
+    if ours := {f"{stand.name}-cluster", f"{stand.name}-instance"} & set(groups):
+        wrong.append(f"parameter groups are left: {', '.join(sorted(ours))}")
+    told, more = _ledger(stand, stand.source.host, None, False)
+    return wrong + more + leftovers(stand, runs) + again(stand, "rollback"), told
+
+
+def _ledger(
+    stand: Stand, target: str, source: str | None, crashed: bool
+) -> tuple[dict[str, Any], list[str]]:
+    stand.lead_direct_clients(target)
+    try:
+        stand.await_commits(SOME)
+    except TimeoutError:
+        return {}, ["the clients don't write any more"]
+    stand.stop_writers()
+    told = stand.verify(target, source)
+    wrong = [f"ledger: {name}={told[name]}" for name in WRONG if told[name]]
+    if crashed and wrong:
+        # A crash may take with it what was acknowledged without having been flushed: those writers said so.
+        wrong = [line for line in wrong if not _unflushed(told)]
+    return {name: told[name] for name in FIGURES}, wrong
+
+
+def _unflushed(told: dict[str, Any]) -> bool:
+    return all("synchronous_commit=off" in str(finding) for finding in told["findings"])
+
+
+def leftovers(stand: Stand, runs: Sequence[Run]) -> list[str]:
+    """What a run leaves behind that none should."""
+    wrong = []
+    if alive := await_silence(runs):
+        wrong.append(f"processes are left: {', '.join(map(str, alive))}")
+    if lease := lease_of(stand):
+        wrong.append(f"the lock is held: {lease}")
+    if stand.pooler_is_held():
+        wrong.append("the pooler still holds its clients")
+    if faults := stand.sandbox.control("GET", "faults"):
+        wrong.append(f"faults are left: {faults}")
+    if strange := {path.name for path in stand.pooler.directory.iterdir()} - POOLER_FILES:
+        wrong.append(f"files are left beside the pooler's: {', '.join(sorted(strange))}")
+    wrong += [f"a password is in {path}" for path in with_secrets(stand, stand.directory / "runs")]
+    if (CHECKOUT / "pgbouncer.ini").exists():
+        wrong.append("a file is left in the checkout")
+    return wrong
+
+
+def again(stand: Stand, verb: str, extra: dict[str, Any] | None = None) -> list[str]:
+    """A run more has nothing to do."""
+    run = finish(stand, verb, extra=extra)
+    if run.process.returncode:
+        return [f"{verb} again failed: {run.output[-600:]}"]
+    return [] if run.changed == 0 else [f"{verb} again changed {run.changed}"]
+
+
+def with_secrets(stand: Stand, place: Path) -> list[str]:
+    """Files in which one of the passwords can be read."""
+    words = [word.encode() for word in (*stand.passwords.values(), stand.sandbox.env["AWS_SECRET_ACCESS_KEY"])]
+    found = []
+    for path in place.rglob("*"):
+        try:
+            text = path.read_bytes() if path.is_file() else b""
+        except OSError:
+            continue  # gone meanwhile, or a fifo of a run that was killed
+        if any(word in text for word in words):
+            found.append(str(path.relative_to(place)))
+    return found
+
+
+def describe_cluster(stand: Stand) -> dict[str, Any] | None:
+    found = stand.sandbox.client("rds").describe_db_clusters()["DBClusters"]
+    return next((one for one in found if one["DBClusterIdentifier"] == stand.cluster), None)
+
+
+def describe_source(stand: Stand) -> dict[str, Any] | None:
+    found = stand.sandbox.client("rds").describe_db_instances()["DBInstances"]
+    return next((one for one in found if one["DBInstanceIdentifier"] == stand.source.identifier), None)
+
+
+def groups_of(thing: dict[str, Any]) -> set[str]:
+    return {group["VpcSecurityGroupId"] for group in thing["VpcSecurityGroups"]}
+
+
+def lease_of(stand: Stand) -> str:
+    """The newest generation's: those before it are of no account."""
+    family = families(stand)
+    newest = max(family, key=lambda name: int(name.rpartition("-")[2]), default=None)
+    return family[newest].get("cloudpg:lease", "") if newest else ""
+
+
+def families(stand: Stand) -> dict[str, dict[str, str]]:
+    """The migration's security groups: their tags by name."""
+    found = stand.sandbox.client("ec2").describe_security_groups(
+        Filters=[{"Name": "group-name", "Values": [f"cloudpg-{stand.name}-*"]}]
+    )["SecurityGroups"]
+    return {
+        group["GroupName"]: {tag["Key"]: tag["Value"] for tag in group.get("Tags", [])} for group in found
+    }
+
+
+def judge_finished(stand: Stand, runs: Sequence[Run], extra: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
+    """The target serves; the old instance is closed, or gone."""
+    wrong, instance, cluster = [], describe_source(stand), describe_cluster(stand)
+    if extra["replica_old_source"] == "delete":
+        if instance:
+            wrong.append("the old instance is still there")
+        if left := families(stand):
+            wrong.append(f"security groups are left: {', '.join(sorted(left))}")
+    elif instance is None or stand.source.security_group in groups_of(instance):
+        wrong.append("the old instance is gone or open")
+    if cluster is None or groups_of(cluster) != {stand.source.security_group}:
+        return [*wrong, "the target does not serve"], {}
+    told, more = _ledger(stand, cluster["Endpoint"], stand.source.host if instance else None, False)
+    return wrong + more + leftovers(stand, runs) + again(stand, "finish", extra), told
