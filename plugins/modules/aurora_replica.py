@@ -31,8 +31,10 @@ options:
       - V(present) makes the cluster and, once that is available, its instance. A cluster of this migration that was
         promoted already is left as it is.
       - V(promoted) promotes it, and waits until it is available, names no source, has a writer and its event was seen.
-      - V(absent) deletes instances and cluster. Where AWS refuses to delete the last instance of a replica, the cluster
-        is closed and promoted first.
+      - V(absent) deletes instances and cluster. A replica is promoted first, since AWS may refuse to delete the last
+        instance of one. This is refused while anybody but the migration gets in, that is unless each of the cluster's
+        security groups is one of the journal's or has no ingress. The journal has the cluster as C(target.dead) from
+        before the promotion on, so that a second run goes on with the removal.
     type: str
     choices: [present, promoted, absent]
     default: present
@@ -83,16 +85,20 @@ options:
     description: Whether the cluster is protected. Left out, it stays as it is.
     type: bool
   skip_final_snapshot:
-    description: With O(state=absent), whether a promoted cluster may be deleted without a last snapshot.
+    description:
+      - With O(state=absent), whether a cluster that was promoted may be deleted without a last snapshot. One that the
+        journal has as C(target.opened) may not, whatever this says; one that it has as C(target.dead) always may.
     type: bool
     default: false
   final_snapshot:
-    description: With O(state=absent), the name of the last snapshot of a promoted cluster. A replica gets none.
+    description:
+      - With O(state=absent), the name of the last snapshot of a cluster that was promoted. A replica, which holds
+        nothing of its own, gets none.
     type: str
   wait:
     description:
       - Whether to wait until AWS has done what was asked. Without it O(state=present) does what can be done now, and a
-        second call, once the cluster is available, goes on.
+        second call, once the cluster is available, goes on. So does O(state=absent) with the promotion of a replica.
 seealso:
   - module: cloudpg.migration.aurora_replica_info
   - module: cloudpg.migration.aurora_replica_wait
@@ -116,6 +122,14 @@ EXAMPLES = r"""
     cluster: orders-aurora
     journal: "{{ lock.journal }}"
     wait_timeout: 600
+
+- name: Remove it before it has served
+  cloudpg.migration.aurora_replica:
+    state: absent
+    source: orders-rds
+    cluster: orders-aurora
+    skip_final_snapshot: true
+    journal: "{{ lock.journal }}"
 """
 
 RETURN = r"""
@@ -185,7 +199,7 @@ actions:
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, WAIT, run
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds import replica, replica_work, state
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds import removal, replica, replica_work, state
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import Lock, utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience
@@ -222,7 +236,8 @@ def wish_of(module):
 
 def make_plan(module, rds, wish, seen):
     if module.params["state"] == "absent":
-        return replica.plan_absent(seen, wish)
+        standing = removal.look(module.client("ec2"), seen, wish, module.params["journal"]["group_id"])
+        return removal.plan_absent(seen, wish, standing, may_be_open=module.check_mode)
     if module.params["state"] == "promoted":
         return replica.plan_promoted(seen, wish, may_be_missing=module.check_mode)
     version = None
@@ -234,9 +249,13 @@ def make_plan(module, rds, wish, seen):
 
 
 def apply(module, rds, wish, plan):
-    lock = Lock(module.client("ec2"), module.params["journal"])
+    ec2 = module.client("ec2")
+    lock = Lock(ec2, module.params["journal"])
     patience = Patience(module.params["wait_timeout"], lock.keep_alive)
-    work = replica_work.Work(rds, wish, lock, patience, utc_now)
+    if module.params["state"] == "absent":
+        work = removal.Removal(rds, wish, lock, patience, utc_now, ec2)
+    else:
+        work = replica_work.Work(rds, wish, lock, patience, utc_now)
     carry_out(plan, work.operations(), lock.guard)
     if module.params["wait"]:
         getattr(work, f"await_{module.params['state']}")(replica_work.observe(rds, wish))

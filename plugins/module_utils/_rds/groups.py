@@ -74,15 +74,24 @@ def find(ec2: Any, name: str) -> list[dict[str, Any]]:
     )
 
 
-def missing(ec2: Any, group_ids: Sequence[str]) -> list[str]:
-    """Those of the ids which no security group has (any more)."""
+def _by_id(ec2: Any, group_ids: Sequence[str]) -> list[dict[str, Any]]:
     if not group_ids:
         return []
-    found = collect(
+    return collect(
         ec2, "describe_security_groups", "SecurityGroups", f"security groups {', '.join(group_ids)}",
         Filters=[{"Name": "group-id", "Values": list(group_ids)}],
     )
-    return sorted(set(group_ids) - {group["GroupId"] for group in found})
+
+
+def missing(ec2: Any, group_ids: Sequence[str]) -> list[str]:
+    """Those of the ids which no security group has (any more)."""
+    return sorted(set(group_ids) - {group["GroupId"] for group in _by_id(ec2, group_ids)})
+
+
+def letting_in(ec2: Any, group_ids: Sequence[str]) -> list[str]:
+    """Those which let anybody in, whoever and wherever; one that cannot be seen may do so."""
+    closed = {group["GroupId"] for group in _by_id(ec2, group_ids) if not rules_of(group)}
+    return sorted(set(group_ids) - closed)
 
 
 def create(ec2: Any, name: str, vpc_id: str, description: str, tags: Mapping[str, str]) -> str:

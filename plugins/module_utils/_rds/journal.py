@@ -255,6 +255,10 @@ class Lock:
             raise LeaseLost(f"{lost}it was given back, or the tag {LEASE_TAG} was removed{cure}", code="lease_lost")
         return family
 
+    def events(self) -> dict[str, Event]:
+        """The journal as it is now."""
+        return self._look().events
+
     def guard(self, step: Any = None) -> Family:
         """To be called before each change: the lock is ours, and its lease is renewed."""
         family = self._look()

@@ -33,11 +33,13 @@ def phase(replica: Mapping[str, Any] | None, events: Mapping[str, Any], migratio
     """
     if replica is None:
         if _now(events, "source.fenced"):
-            return "aborted", "the source is closed and there is no target: rollback.yml opens the source", ["source-closed"]
+            return "aborted", "the source is closed and there is no target: rollback.yml opens it", ["source-closed"]
         return "absent", "nothing was built yet", []
     name = replica["identifier"]
     if not ours(replica, migration):
         return "absent", f"a cluster {name} exists and is not this migration's", ["target-foreign"]
+    if replica["is_replica"] and _now(events, "target.dead"):
+        return "aborted", f"{name} is being removed: rollback.yml goes on with it", ["target-dead"]
     if replica["is_replica"]:
         return _replicating(replica, events, name)
     if _now(events, "migration.finished") or not events:

@@ -17,6 +17,8 @@ from .errors import RdsError
 from .state import MIGRATION_TAG, aws_tags, encrypted, is_replica, replicates, tags_of
 
 Document = Mapping[str, Any]
+# The journal's entry for a cluster that must never serve: its cutover was put back, or it is being removed.
+DEAD = "target.dead"
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def summary(seen: Seen) -> dict[str, Any]:
 
 
 @dataclass
-class _Draft:
+class Draft:
     """A plan in the making: each step also says what it does to the picture."""
 
     before: dict[str, Any]
@@ -193,7 +195,7 @@ class _Draft:
 def plan_present(seen: Seen, wish: Wish, version: str | None) -> Plan:
     """To a replica with its instance. ``version`` is that of a cluster which is yet to be made."""
     check_belongs(seen, wish)
-    draft = _Draft(summary(seen))
+    draft = Draft(summary(seen))
     if promoted(seen, wish):
         return draft.plan()
     check_healthy(seen, wish)
@@ -216,7 +218,7 @@ def plan_present(seen: Seen, wish: Wish, version: str | None) -> Plan:
     return draft.plan()
 
 
-def _converge(draft: _Draft, cluster: Document, wish: Wish) -> None:
+def _converge(draft: Draft, cluster: Document, wish: Wish) -> None:
     present = tags_of(cluster)
     wanted = wish.all_tags
     missing = {key: value for key, value in wanted.items() if present.get(key) != value}
@@ -232,10 +234,11 @@ def _converge(draft: _Draft, cluster: Document, wish: Wish) -> None:
         draft.add("untag", f"remove tags {', '.join(sorted(surplus))} of cluster {wish.cluster}",
                   arn=cluster["DBClusterArn"], keys=surplus)
     draft.cluster(tags={**kept, **missing})
-    _protect(draft, cluster, wish)
+    protect(draft, cluster, wish)
 
 
-def _protect(draft: _Draft, cluster: Document, wish: Wish) -> None:
+def protect(draft: Draft, cluster: Document, wish: Wish) -> None:
+    """To the deletion protection that is asked for."""
     asked = wish.deletion_protection
     if asked is not None and asked != bool(cluster.get("DeletionProtection")):
         draft.add("protect", f"turn deletion protection of cluster {wish.cluster} {'on' if asked else 'off'}",
@@ -246,7 +249,7 @@ def _protect(draft: _Draft, cluster: Document, wish: Wish) -> None:
 def plan_promoted(seen: Seen, wish: Wish, *, may_be_missing: bool = False) -> Plan:
     """To a cluster of its own. ``may_be_missing`` is check mode: what an earlier task would have made isn't there."""
     check_belongs(seen, wish)
-    draft = _Draft(summary(seen))
+    draft = Draft(summary(seen))
     if promoted(seen, wish) or (seen.cluster or {}).get("Status") == "promoting":
         return draft.plan()
     if seen.cluster is None and not may_be_missing:
@@ -260,37 +263,6 @@ def plan_promoted(seen: Seen, wish: Wish, *, may_be_missing: bool = False) -> Pl
         )
     draft.add("promote", f"promote cluster {wish.cluster} to a cluster of its own", identifier=wish.cluster)
     draft.cluster(replication_source=None)
-    return draft.plan()
-
-
-def plan_absent(seen: Seen, wish: Wish) -> Plan:
-    """To nothing. A promoted cluster may hold the only copy of what was written since: it needs a word about that."""
-    check_belongs(seen, wish)
-    draft = _Draft(summary(seen))
-    cluster = seen.cluster
-    if cluster is None:
-        return draft.plan()
-    replica = is_replica(cluster) or cluster.get("Status") == "creating"
-    if not replica and cluster["Status"] != "deleting" and not (wish.skip_final_snapshot or wish.final_snapshot):
-        raise RdsError(
-            f"cluster {wish.cluster} was promoted: it may hold writes that nothing else has. "
-            "Cure: name a final_snapshot, or give skip_final_snapshot: true."
-        )
-    if cluster.get("DeletionProtection") and wish.deletion_protection is not False:
-        raise RdsError(
-            f"cluster {wish.cluster} is protected from deletion. Cure: give deletion_protection: false as well."
-        )
-    _protect(draft, cluster, wish)
-    for member in seen.members:
-        if member.get("DBInstanceStatus") != "deleting":
-            name = member["DBInstanceIdentifier"]
-            draft.add("delete_instance", f"delete instance {name} of cluster {wish.cluster}", identifier=name)
-    if cluster["Status"] != "deleting":
-        snapshot = None if replica or wish.skip_final_snapshot else wish.final_snapshot
-        draft.add("delete_cluster", f"delete cluster {wish.cluster}"
-                  + (f" with the last snapshot {snapshot}" if snapshot else " without a snapshot"),
-                  identifier=wish.cluster, final_snapshot=snapshot)
-    draft.after = {"cluster": None, "instances": []}
     return draft.plan()
 
 

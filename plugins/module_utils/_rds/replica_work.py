@@ -15,7 +15,7 @@ from .._errors import WaitTimeout
 from . import api, state, waiters
 from .errors import RdsError
 from .journal import Lock
-from .replica import Seen, Wish, promoted
+from .replica import DEAD, Seen, Wish, promoted
 from .waiters import Patience, Sight
 
 # How long AWS may take to show that a promotion, which it says is under way, has begun.
@@ -61,17 +61,20 @@ class Work:
 
     def operations(self) -> dict[str, Callable[..., None]]:
         return {
-            "create_cluster": lambda request: api.create_cluster(
-                self.rds, **_named(request, "DBClusterIdentifier")
-            ),
+            "create_cluster": self.create_cluster,
             "create_instance": self.create_instance,
             "tag": lambda arn, tags: api.add_tags(self.rds, arn, tags),
             "untag": lambda arn, keys: api.remove_tags(self.rds, arn, keys),
             "protect": lambda identifier, on: api.modify_cluster(self.rds, identifier, DeletionProtection=on),
             "promote": self.promote,
-            "delete_instance": self.delete_instance,
-            "delete_cluster": self.delete_cluster,
         }
+
+    def create_cluster(self, request: dict[str, Any]) -> None:
+        """A new cluster isn't the one that had its name before, and was written down as dead."""
+        dead = self.lock.events().get(DEAD)
+        if dead and dead.now:
+            self.lock.record(DEAD, dead.object, False, False)
+        api.create_cluster(self.rds, **_named(request, "DBClusterIdentifier"))
 
     def create_instance(self, request: dict[str, Any]) -> None:
         """Once the cluster is available, and the lock is still ours then (R2)."""
@@ -99,52 +102,6 @@ class Work:
             return False
         return cluster.get("Status") == "promoting" or not state.is_replica(cluster)
 
-    def delete_instance(self, identifier: str) -> None:
-        """AWS keeps a replica's last instance until it is promoted; then that comes first, behind closed groups."""
-        try:
-            api.delete_instance(self.rds, identifier)
-        except RdsError as error:
-            cluster = api.describe_cluster(self.rds, self.wish.cluster)
-            refused = error.code in api.BAD_STATE and cluster and state.is_replica(cluster)
-            if not refused or cluster["Status"] != "available":
-                raise
-            self._close(cluster)
-            self.promote(self.wish.cluster)
-            self.patience.until(
-                lambda: waiters.cluster_sight(self.rds, self.wish.cluster, lambda seen: not state.is_replica(seen)),
-                f"cluster {self.wish.cluster} to let go of its last instance",
-            )
-            self.lock.guard()
-            api.delete_instance(self.rds, identifier)
-
-    def delete_cluster(self, identifier: str, final_snapshot: str | None) -> None:
-        """AWS may want its instances to be gone, and not only on their way out."""
-        try:
-            api.delete_cluster(self.rds, identifier, final_snapshot)
-        except RdsError as error:
-            members = api.describe_members(self.rds, identifier)
-            if error.code not in api.BAD_STATE or not members:
-                raise
-            for member in members:
-                name = member["DBInstanceIdentifier"]
-                waiters.gone(lambda name=name: api.describe_instance(self.rds, name), f"instance {name}", self.patience)
-            self.lock.guard()
-            api.delete_cluster(self.rds, identifier, final_snapshot)
-
-    def _close(self, cluster: dict[str, Any]) -> None:
-        family = self.lock.guard()
-        if set(state.security_groups(cluster)) <= set(family.group_ids):
-            return
-        quarantine = [family.newest.group_id]
-        api.modify_cluster(self.rds, self.wish.cluster, VpcSecurityGroupIds=quarantine)
-        self.patience.until(
-            lambda: waiters.cluster_sight(
-                self.rds, self.wish.cluster, lambda seen: state.groups_in_force(seen, quarantine)
-            ),
-            f"cluster {self.wish.cluster} to be closed",
-        )
-        self.lock.guard()
-
     def await_present(self, seen: Seen) -> None:
         """Until cluster and instance are available; a cluster that was promoted meanwhile is left in peace."""
         if promoted(seen, self.wish):
@@ -154,11 +111,6 @@ class Work:
 
     def await_promoted(self, seen: Seen) -> None:
         waiters.promoted(self.rds, self.wish.cluster, self.now, self.patience)
-
-    def await_absent(self, seen: Seen) -> None:
-        waiters.gone(
-            lambda: api.describe_cluster(self.rds, self.wish.cluster), f"cluster {self.wish.cluster}", self.patience
-        )
 
 
 def _named(request: dict[str, Any], key: str) -> dict[str, Any]:

@@ -253,10 +253,11 @@ def phase(cluster: Mapping[str, Any] | None, members: Sequence[Mapping[str, Any]
         return "promoted"
     if not mine:
         return "no_instance"
-    return _member_phase(mine[0].get("DBInstanceStatus"))
+    return member_phase(mine[0].get("DBInstanceStatus"))
 
 
-def _member_phase(status: str | None) -> str:
+def member_phase(status: str | None) -> str:
+    """What an instance's status says of its replica: ``creating_instance``, ``replica`` or ``failed``."""
     if status in INSTANCE_FAILURES:
         return "failed"
     return "creating_instance" if status in ("creating", "backing-up", "configuring-enhanced-monitoring") else "replica"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds import replica
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds import removal, replica
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.replica import Seen, Wish
 
@@ -130,7 +130,7 @@ FOREIGN = [
 @pytest.mark.parametrize("make", [
     lambda seen: replica.plan_present(seen, WISH, None),
     lambda seen: replica.plan_promoted(seen, WISH),
-    lambda seen: replica.plan_absent(seen, WISH),
+    lambda seen: removal.plan_absent(seen, WISH),
 ], ids=["present", "promoted", "absent"])
 def test_r7_a_cluster_that_is_somebody_elses_is_refused_by_name(make, found, words):
     with pytest.raises(RdsError, match=f"cluster orders-aurora .*{words}"):
@@ -167,43 +167,6 @@ def test_what_cannot_be_promoted_is_refused_except_in_check_mode(seen, words):
     with pytest.raises(RdsError, match=words):
         replica.plan_promoted(seen, WISH)
     assert ops(replica.plan_promoted(seen, WISH, may_be_missing=True)) == ["promote"]
-
-
-# Absent
-
-@pytest.mark.parametrize("seen, changes, expected", [
-    (NOTHING, {}, []),
-    (MADE, {}, ["delete_instance", "delete_cluster"]),
-    (Seen(instance(), cluster(Status="creating")), {}, ["delete_cluster"]),
-    (Seen(instance(), cluster(Status="migration-failed")), {}, ["delete_cluster"]),
-    (Seen(instance(), cluster(), (member(DBInstanceStatus="deleting"),)), {}, ["delete_cluster"]),
-    (Seen(instance(), cluster(Status="deleting"), (member(DBInstanceStatus="deleting"),)), {}, []),
-    (PROMOTED, {"skip_final_snapshot": True}, ["delete_instance", "delete_cluster"]),
-    (
-        Seen(instance(), cluster(DeletionProtection=True), (member(),)), {"deletion_protection": False},
-        ["protect", "delete_instance", "delete_cluster"],
-    ),
-])
-def test_absent_deletes_instances_and_cluster(seen, changes, expected):
-    plan = replica.plan_absent(seen, wish(**changes))
-    assert ops(plan) == expected
-    assert plan.after["cluster"] is None
-
-
-def test_a_promoted_cluster_is_deleted_only_with_a_word_about_its_last_snapshot():
-    with pytest.raises(RdsError, match="name a final_snapshot, or give skip_final_snapshot"):
-        replica.plan_absent(PROMOTED, WISH)
-    plan = replica.plan_absent(PROMOTED, wish(final_snapshot="orders-last"))
-    assert plan.steps[-1].args == {"identifier": "orders-aurora", "final_snapshot": "orders-last"}
-
-
-def test_a_replica_gets_no_last_snapshot():
-    assert replica.plan_absent(MADE, wish(final_snapshot="orders-last")).steps[-1].args["final_snapshot"] is None
-
-
-def test_a_protected_cluster_is_deleted_only_when_the_protection_is_lifted_expressly():
-    with pytest.raises(RdsError, match="deletion_protection: false"):
-        replica.plan_absent(Seen(instance(), cluster(DeletionProtection=True), ()), WISH)
 
 
 # Check mode
