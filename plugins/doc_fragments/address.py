@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 
-# The names of an address are the same under every option that holds one.
-_ADDRESS = r"""
-  OPTION:
+class ModuleDocFragment:
+    """A PostgreSQL address, by libpq's own names; linters read these texts as they stand, so they are written out."""
+
+    DOCUMENTATION = r"""
+options:
+  server:
     description:
-      - SENTENCE
-      - Give at most one of O(OPTION.password), O(OPTION.passfile), O(OPTION.secret_arn) and O(OPTION.iam).
+      - The address of the PostgreSQL server, by libpq's own names.
+      - Give at most one of O(server.password), O(server.passfile), O(server.secret_arn) and O(server.iam).
     type: dict
     required: true
     suboptions:
@@ -24,7 +27,7 @@ _ADDRESS = r"""
         type: int
         default: 5432
       user:
-        description: The login. Left out, a O(OPTION.secret_arn) names it, else libpq's own default.
+        description: The login. Left out, a O(server.secret_arn) names it, else libpq's own default.
         type: str
       password:
         description: The password.
@@ -36,7 +39,7 @@ _ADDRESS = r"""
         description: The database to connect to first, V(postgres) when left out.
         type: str
       sslmode:
-        description: How far TLS is insisted on. Left out it is libpq's own default, or V(require) with O(OPTION.iam).
+        description: How far TLS is insisted on. Left out it is libpq's own default, or V(require) with O(server.iam).
         type: str
         choices: [disable, allow, prefer, require, verify-ca, verify-full]
       sslrootcert:
@@ -63,22 +66,12 @@ _ADDRESS = r"""
         type: bool
         default: false
       region:
-        description: The Region for O(OPTION.secret_arn) and O(OPTION.iam); left out, the ARN's or the environment's.
+        description: The Region for O(server.secret_arn) and O(server.iam); left out, the ARN's or the environment's.
         type: str
       profile:
-        description: The AWS profile for O(OPTION.secret_arn) and O(OPTION.iam).
+        description: The AWS profile for O(server.secret_arn) and O(server.iam).
         type: str
-"""
 
-
-def _option(name: str, sentence: str) -> str:
-    return "options:" + _ADDRESS.replace("OPTION", name).replace("SENTENCE", sentence)
-
-
-class ModuleDocFragment:
-    """A PostgreSQL address, by libpq's own names."""
-
-    DOCUMENTATION = _option("server", "The address of the PostgreSQL server, by libpq's own names.") + r"""
 attributes:
   action_group:
     description: Use C(group/cloudpg.migration.postgresql) in C(module_defaults) to set defaults for this module.
@@ -91,4 +84,67 @@ requirements:
 """
 
     # A pooler's console speaks PostgreSQL's protocol.
-    ADMIN = _option("admin", "The address of PgBouncer's admin console, by libpq's own names.")
+    ADMIN = r"""
+options:
+  admin:
+    description:
+      - The address of PgBouncer's admin console, by libpq's own names.
+      - Give at most one of O(admin.password), O(admin.passfile), O(admin.secret_arn) and O(admin.iam).
+    type: dict
+    required: true
+    suboptions:
+      host:
+        description:
+          - The host to connect to.
+          - It may be null in check mode only, for a server that isn't there yet.
+        type: str
+      port:
+        description: The port to connect to.
+        type: int
+        default: 5432
+      user:
+        description: The login. Left out, a O(admin.secret_arn) names it, else libpq's own default.
+        type: str
+      password:
+        description: The password.
+        type: str
+      passfile:
+        description: A file of passwords as libpq reads it, on the machine the module runs on.
+        type: path
+      dbname:
+        description: The database to connect to first, V(postgres) when left out.
+        type: str
+      sslmode:
+        description: How far TLS is insisted on. Left out it is libpq's own default, or V(require) with O(admin.iam).
+        type: str
+        choices: [disable, allow, prefer, require, verify-ca, verify-full]
+      sslrootcert:
+        description: The file with the certificates of the authorities to trust.
+        type: path
+      sslcert:
+        description: The file with the client's certificate.
+        type: path
+      sslkey:
+        description: The file with the client's key.
+        type: path
+      connect_timeout:
+        description: Seconds a connection may take.
+        type: int
+        default: 10
+      options:
+        description: Command-line options for the server, as libpq sends them (V(-c statement_timeout=60s)).
+        type: str
+      secret_arn:
+        description: A secret of AWS Secrets Manager, as RDS writes it, which holds user and password.
+        type: str
+      iam:
+        description: Whether to log in by an IAM token of AWS.
+        type: bool
+        default: false
+      region:
+        description: The Region for O(admin.secret_arn) and O(admin.iam); left out, the ARN's or the environment's.
+        type: str
+      profile:
+        description: The AWS profile for O(admin.secret_arn) and O(admin.iam).
+        type: str
+"""
