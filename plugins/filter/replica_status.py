@@ -20,6 +20,7 @@ def replica_status(seen, journals, migration):
         holder={key: journal.get(key) for key in ("holder", "since", "until", "generation")} if held else None,
         metrics=seen.get("metrics"),
         source=seen.get("source"),
+        family=journal.get("group_ids"),
     )
 
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._status import status
@@ -25,42 +25,84 @@ def ours(replica: Mapping[str, Any], migration: str) -> bool:
     return (replica.get("tags") or {}).get(OWNER_TAG) == migration
 
 
-def phase(replica: Mapping[str, Any] | None, events: Mapping[str, Any], migration: str) -> tuple[str, str, list[str]]:
-    """The phase, a sentence for a person and the ids of what blocks.
+def fence(
+    events: Mapping[str, Any], source: Mapping[str, Any] | None = None, family: Collection[str] | None = None
+) -> str | None:
+    """Since when the source is closed and without old sessions; None when it isn't.
 
-    An Aurora cluster that isn't a replica any more is told apart by the journal alone: it was opened, or its
-    cutover was put back (it is dead then, R19), or the run stopped between promotion and opening.
+    The journal's word alone isn't enough where the source can be seen: somebody may have opened it by hand.
     """
+    attached = {group["id"] for group in (source or {}).get("security_groups", [])}
+    known = source is None or family is None or attached <= set(family)
+    return _now(events, "source.fenced") if known else None
+
+
+def phase(
+    replica: Mapping[str, Any] | None, events: Mapping[str, Any], migration: str,
+    source: Mapping[str, Any] | None = None, family: Collection[str] | None = None,
+) -> tuple[str, str, list[str]]:
+    """The phase, a sentence for a person and the ids of what blocks. ``family``: the migration's security groups.
+
+    An Aurora cluster that isn't a replica any more is told apart by the journal: it was opened, or its cutover was put
+    back (it is dead then, R19), or the run stopped between promotion and opening. Only a promotion that was asked for
+    behind the fence that is still in force made a whole copy: any other left out what the source has taken since.
+    """
+    closed = fence(events, source, family)
     if replica is None:
         if _now(events, "source.fenced"):
-            return "aborted", "the source is closed and there is no target: rollback.yml opens it", ["source-closed"]
+            said = "the source is closed and there is no target: rollback.yml opens the source"
+            return "aborted", said, ["source-closed"]
         return "absent", "nothing was built yet", []
     name = replica["identifier"]
     if not ours(replica, migration):
         return "absent", f"a cluster {name} exists and is not this migration's", ["target-foreign"]
-    if replica["is_replica"] and _now(events, "target.dead"):
-        return "aborted", f"{name} is being removed: rollback.yml goes on with it", ["target-dead"]
-    if replica["is_replica"]:
-        return _replicating(replica, events, name)
+    # Before `opened`: whoever wrote this down had the migration, so the run that then wrote `opened` had lost it.
+    if _now(events, "target.dead"):
+        return _dead(replica, name)
+    behind_it = closed is not None and _now(events, "target.promotion") == closed
+    if replica["is_replica"] and not (replica["status"] == "promoting" and behind_it):
+        return _replicating(replica, events, name, closed, family)
     if _now(events, "migration.finished") or not events:
         return "finished", f"{name} serves, and what the migration made is gone", []
     if _now(events, "target.opened"):
         return "open", f"{name} serves since {events['target.opened']['at']}", []
-    if _now(events, "target.dead"):
+    if not behind_it:
         return "aborted", (
-            f"{name} was promoted by a cutover that was put back: it is dead; rollback.yml removes it"
+            f"{name} was promoted, but not behind the fence that closes the source now: it lacks what the source has "
+            "taken since, so it is dead; rollback.yml removes it"
         ), ["target-dead"]
     return "promoted", f"{name} is promoted and still closed: cutover.yml goes on, rollback.yml puts back", []
 
 
-def _replicating(replica: Mapping[str, Any], events: Mapping[str, Any], name: str) -> tuple[str, str, list[str]]:
+def _dead(replica: Mapping[str, Any], name: str) -> tuple[str, str, list[str]]:
+    if replica["is_replica"]:
+        return "aborted", f"{name} is being removed: rollback.yml goes on with it", ["target-dead"]
+    return "aborted", (
+        f"{name} was promoted by a cutover that was put back: it is dead; rollback.yml removes it"
+    ), ["target-dead"]
+
+
+def _replicating(
+    replica: Mapping[str, Any], events: Mapping[str, Any], name: str, closed: str | None,
+    family: Collection[str] | None,
+) -> tuple[str, str, list[str]]:
     members = replica.get("members") or []
     if replica["status"] != "available" or not members or any(m["status"] != "available" for m in members):
         states = ", ".join([replica["status"], *(m["status"] for m in members)])
         return "building", f"{name} is being built ({states})", []
-    if _now(events, "source.fenced"):
+    if closed:
         return "quiesced", "the source is closed: cutover.yml goes on, rollback.yml puts back", []
+    if _closing(events, family):
+        return "quiesced", "the source is being closed: cutover.yml goes on, rollback.yml puts back", []
     return "replicating", f"{name} follows the source", []
+
+
+def _closing(events: Mapping[str, Any], family: Collection[str] | None) -> bool:
+    """Whether a run began to close the source: its groups are written down, and not yet written down as put back."""
+    groups = events.get("source.security_groups")
+    if not groups or not groups["now"]:
+        return False
+    return sorted(groups["now"]) != sorted(groups["was"] or []) if family is None else set(groups["now"]) <= set(family)
 
 
 def _value(metrics: Mapping[str, Any] | None, name: str) -> float | None:
@@ -75,9 +117,10 @@ def document(
     holder: Mapping[str, Any] | None = None,
     metrics: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
+    family: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """The status document of the path ``replica``. Lag comes from CloudWatch and is null where it is missing (R12)."""
-    name, sentence, blockers = phase(replica, events, migration)
+    name, sentence, blockers = phase(replica, events, migration, source, family)
     following = name in ("replicating", "quiesced")
     slot_lag = _value(metrics, SLOT_METRIC) if following else None
     return status(
@@ -89,7 +132,7 @@ def document(
         details={
             "source": {key: (source or {}).get(key) for key in ("identifier", "status", "engine_version")},
             "target": {key: (replica or {}).get(key) for key in ("identifier", "status", "engine_version", "endpoint")},
-            "fenced_at": _now(events, "source.fenced"),
+            "fenced_at": fence(events, source, family),
             "opened_at": (events.get("target.opened") or {}).get("at"),
         },
     )

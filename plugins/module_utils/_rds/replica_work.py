@@ -15,9 +15,11 @@ from .._errors import WaitTimeout
 from . import api, state, waiters
 from .errors import RdsError
 from .journal import Lock
+from .quiesce import FENCED
 from .replica import DEAD, Seen, Wish, promoted
 from .waiters import Patience, Sight
 
+PROMOTION = "target.promotion"
 # How long AWS may take to show that a promotion, which it says is under way, has begun.
 SETTLING = 20.0
 
@@ -83,7 +85,12 @@ class Work:
         api.create_instance(self.rds, **_named(request, "DBInstanceIdentifier"))
 
     def promote(self, identifier: str) -> None:
-        """A refusal is no failure when a call whose answer was lost has begun the promotion already (R16)."""
+        """A refusal is no failure when a call whose answer was lost has begun the promotion already (R16).
+
+        The journal has the fence behind which it was asked for: behind another one, or none, the copy isn't whole.
+        """
+        fence = self.lock.events().get(FENCED)
+        self.lock.record(PROMOTION, identifier, None, fence.now if fence else None)
         try:
             api.promote_cluster(self.rds, identifier)
         except RdsError as error:

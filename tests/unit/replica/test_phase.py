@@ -20,6 +20,8 @@ def events(**now):
 
 
 FENCED = {"source__fenced": "2026-01-04T21:59:00+00:00"}
+DEAD = ["target-dead"]
+PROMOTION = {"target__promotion": FENCED["source__fenced"]}
 
 
 @pytest.mark.parametrize("seen, journal, expected, blockers", [
@@ -33,21 +35,42 @@ FENCED = {"source__fenced": "2026-01-04T21:59:00+00:00"}
     (replica(), {}, "replicating", []),
     (replica(), events(source__fenced=None), "replicating", []),
     (replica(), events(**FENCED), "quiesced", []),
-    (replica(), events(target__dead=True), "aborted", ["target-dead"]),
-    (replica(), events(**FENCED, target__dead=True), "aborted", ["target-dead"]),
-    (replica(status="promoting"), events(target__dead=True), "aborted", ["target-dead"]),
+    (replica(), events(target__dead=True), "aborted", DEAD),
+    (replica(), events(**FENCED, target__dead=True), "aborted", DEAD),
+    (replica(status="promoting"), events(target__dead=True), "aborted", DEAD),
     (replica(), events(target__dead=False), "replicating", []),
-    (replica(is_replica=False), events(target__dead=True), "aborted", ["target-dead"]),
-    (replica(is_replica=False, status="deleting", members=()), events(target__dead=True), "aborted", ["target-dead"]),
-    (replica(is_replica=False), events(**FENCED), "promoted", []),
-    (replica(is_replica=False), events(**FENCED, target__dead=True), "aborted", ["target-dead"]),
-    (replica(is_replica=False), events(**FENCED, target__opened=True), "open", []),
+    (replica(is_replica=False), events(target__dead=True), "aborted", DEAD),
+    (replica(is_replica=False, status="deleting", members=()), events(target__dead=True), "aborted", DEAD),
+    (replica(), {"source.security_groups": {"was": ["sg-app"], "now": ["sg-ours"]}}, "quiesced", []),
+    (replica(), {"source.security_groups": {"was": ["sg-app"], "now": ["sg-app"]}}, "replicating", []),
+    (replica(is_replica=False), events(**FENCED, **PROMOTION), "promoted", []),
+    (replica(status="promoting"), events(**FENCED, **PROMOTION), "promoted", []),
+    (replica(status="promoting"), events(**FENCED), "building", []),
+    # Promoted, but the source was open meanwhile, was closed anew, or was never closed by this migration.
+    (replica(is_replica=False), events(source__fenced=None, **PROMOTION), "aborted", DEAD),
+    (replica(is_replica=False), events(source__fenced="2026-01-04T22:30:00+00:00", **PROMOTION), "aborted", DEAD),
+    (replica(is_replica=False), events(**FENCED), "aborted", DEAD),
+    (replica(is_replica=False), events(**FENCED, **PROMOTION, target__dead=True), "aborted", DEAD),
+    # Opened by a run that had lost the migration to the one which wrote it down as dead.
+    (replica(is_replica=False), events(**FENCED, **PROMOTION, target__dead=True, target__opened=True), "aborted", DEAD),
+    (replica(is_replica=False), events(**FENCED, **PROMOTION, target__opened=True), "open", []),
+    (replica(is_replica=False), events(target__opened=True), "open", []),
     (replica(is_replica=False), events(target__opened=True, migration__finished=True), "finished", []),
     (replica(is_replica=False), {}, "finished", []),
 ])
 def test_r16_r19_the_phase_is_told_from_the_real_state_and_the_journal(seen, journal, expected, blockers):
     found = phase.phase(seen, journal, "orders")
     assert (found[0], found[2]) == (expected, blockers)
+
+
+@pytest.mark.parametrize("groups, expected", [
+    (["sg-ours"], "promoted"), (["sg-older-of-ours"], "promoted"), (["sg-app"], "aborted"),
+    (["sg-ours", "sg-app"], "aborted"),
+])
+def test_a_source_that_was_opened_by_hand_is_not_closed_whatever_the_journal_says(groups, expected):
+    source = {"security_groups": [{"id": group} for group in groups]}
+    journal, family = events(**FENCED, **PROMOTION), ["sg-older-of-ours", "sg-ours"]
+    assert phase.phase(replica(is_replica=False), journal, "orders", source, family)[0] == expected
 
 
 @pytest.mark.parametrize("metrics, seconds, count", [
