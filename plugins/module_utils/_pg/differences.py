@@ -28,7 +28,10 @@ def differences(target: Mapping[str, Any], source: Mapping[str, Any] | None = No
 
 def _busy(database: Mapping[str, Any]) -> list[str]:
     """What writes in a database on its own (R19, P44)."""
-    found = [f"subscription {row['name']} travelled along and is enabled" for row in database["subscriptions"] if row["enabled"]]
+    found = [
+        f"subscription {row['name']} travelled along and is enabled"
+        for row in database["subscriptions"] if row["enabled"]
+    ]
     if not database["cron_jobs_readable"]:
         found.append("its cron jobs can't be read by this login, so they can't be known to be off")
     elif database["cron_jobs_active"]:

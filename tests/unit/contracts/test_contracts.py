@@ -153,7 +153,9 @@ def test_a_phase_nobody_knows_is_refused():
         _status.status("orders", "replica", "limbo", "")
 
 
-@pytest.mark.parametrize("count, text", [(0, "0 B"), (999, "999 B"), (2048, "2.0 KiB"), (123731968, "118 MiB"), (3 * 2**30, "3.0 GiB")])
+@pytest.mark.parametrize("count, text", [
+    (0, "0 B"), (999, "999 B"), (2048, "2.0 KiB"), (123731968, "118 MiB"), (3 * 2**30, "3.0 GiB"),
+])
 def test_sizes_are_written_for_a_person(count, text):
     assert _status.size(count) == text
 

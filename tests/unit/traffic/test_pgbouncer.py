@@ -19,13 +19,17 @@ pool_mode = transaction
 """
 
 
-def row(name="shop", host="10.0.0.1", port=5432, pool_mode=None, paused=0):
-    return {"name": name, "host": host, "port": port, "pool_mode": pool_mode, "paused": paused}
+def row(name="shop", host="10.0.0.1", port=5432, pool_mode=None, paused=0, connections=0):
+    return {
+        "name": name, "host": host, "port": port, "pool_mode": pool_mode, "paused": paused,
+        "current_connections": connections,
+    }
 
 
-CONFIG = [{"key": "pool_mode", "value": "transaction"}, {"key": "query_wait_timeout", "value": "120"}]
-NOW = pgbouncer.routes([row(), row("pgbouncer", None, 6432)], CONFIG, [])
+CONFIG = {"pool_mode": "transaction", "query_wait_timeout": "120", "client_login_timeout": "90"}
+NOW = pgbouncer.routes([row(connections=3), row("pgbouncer", None, 6432)], CONFIG, [])
 HELD = pgbouncer.routes([row(paused=1)], CONFIG, [])
+DRAINING = pgbouncer.routes([row(paused=1, connections=1)], CONFIG, [])
 
 
 def test_only_the_named_entries_change_and_the_rest_stays_to_the_letter():
@@ -56,10 +60,15 @@ def test_a_database_the_pooler_does_not_have_is_refused_by_name():
 @pytest.mark.parametrize("make, ops", [
     (lambda: pgbouncer.plan_pause(NOW), ["pause"]),
     (lambda: pgbouncer.plan_pause(HELD), []),
+    (lambda: pgbouncer.plan_pause(DRAINING), ["pause"]),
     (lambda: pgbouncer.plan_resume(HELD), ["resume"]),
+    (lambda: pgbouncer.plan_resume(DRAINING), ["resume"]),
     (lambda: pgbouncer.plan_resume(NOW), []),
     (lambda: pgbouncer.plan_route(HELD, INI, "10.0.0.2", 5432), ["write", "reload", "resume"]),
-    (lambda: pgbouncer.plan_route(HELD, pgbouncer.reroute(INI, ["shop"], "10.0.0.2", 5432), "10.0.0.2", 5432), ["reload", "resume"]),
+    (
+        lambda: pgbouncer.plan_route(HELD, pgbouncer.reroute(INI, ["shop"], "10.0.0.2", 5432), "10.0.0.2", 5432),
+        ["reload", "resume"],
+    ),
     (lambda: pgbouncer.plan_route(NOW, pgbouncer.reroute(INI, ["shop"], "10.0.0.1", 5432), "10.0.0.1", 5432), []),
 ])
 def test_r32_the_plan_holds_leads_and_lets_go_and_again_does_nothing(make, ops):
@@ -69,10 +78,20 @@ def test_r32_the_plan_holds_leads_and_lets_go_and_again_does_nothing(make, ops):
 @pytest.mark.parametrize("rows, config, outage, ids", [
     ([row()], CONFIG, 60, []),
     ([row(pool_mode="session")], CONFIG, 60, ["pooler-session-mode"]),
-    ([row()], [], 60, ["pooler-session-mode"]),
-    ([row()], CONFIG, 120, ["pooler-gives-up-early"]),
-    ([row()], [*CONFIG[:1], {"key": "query_wait_timeout", "value": "0"}], 900, []),
+    ([row()], {}, 50, ["pooler-session-mode"]),
+    ([row()], {"pool_mode": "transaction"}, 60, ["pooler-gives-up-early"]),
+    ([row()], CONFIG, 90, ["pooler-gives-up-early"]),
+    ([row()], CONFIG, 89, []),
+    ([row()], {**CONFIG, "client_login_timeout": "0"}, 120, ["pooler-gives-up-early"]),
+    ([row()], {**CONFIG, "client_login_timeout": "0", "query_wait_timeout": "0"}, 900, []),
 ])
 def test_r32_a_pooler_that_cannot_hold_its_clients_is_found(rows, config, outage, ids):
     found = pgbouncer.findings(pgbouncer.routes(rows, config, []), config, "pooler:6432", outage)
     assert [finding.id for finding in found] == ids
+
+
+def test_the_warning_names_every_limit_that_is_too_short():
+    [found] = pgbouncer.findings(NOW, CONFIG, "pooler:6432", 100)
+    assert "client_login_timeout is 90 s, and the outage may last 100 s" in found.as_dict()["reason"]
+    [found] = pgbouncer.findings(NOW, CONFIG, "pooler:6432", 200)
+    assert found.as_dict()["cure"].startswith("Raise query_wait_timeout and client_login_timeout above")

@@ -13,7 +13,7 @@ from ansible_collections.cloudpg.migration.plugins.plugin_utils._wait import Loo
 
 
 class Building(WaitAction):
-    """Waits for a number to reach 3; every poll of the pretended info module takes a second and gives the next result."""
+    """Waits for a number to reach 3; every poll of the pretended info module takes a second."""
 
     info_module = "counting_info"
 
@@ -109,6 +109,8 @@ def test_one_line_when_something_changes_and_a_heartbeat_otherwise(monkeypatch):
     assert 2 <= len(said) <= 3
 
 
-@pytest.mark.parametrize("near, hosts, seconds", [(True, 500, 0.5), (False, 1, 2.0), (False, 20, 2.0), (False, 50, 5.0)])
+@pytest.mark.parametrize("near, hosts, seconds", [
+    (True, 500, 0.5), (False, 1, 2.0), (False, 20, 2.0), (False, 50, 5.0),
+])
 def test_a_fleet_is_polled_slowly_and_the_end_of_a_wait_quickly(near, hosts, seconds):
     assert pause(Look("", near=near), hosts) == seconds
