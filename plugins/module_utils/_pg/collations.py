@@ -16,7 +16,7 @@ def collation_findings(copy: Mapping[str, Any], name: str) -> list[Finding]:
     """A finding for each database of the copy whose collations sort by another version than the source's did.
 
     ``copy`` is what ``pg_server_info`` returned for the replica. Its text indexes may then be out of order: equal keys
-    get past a unique index, rows land in the wrong partition. Accepted by name only, once a REINDEX before use is planned.
+    get past a unique index, rows land in the wrong partition. Accepted by name only, once a REINDEX is planned.
     """
     return [
         blocker(
