@@ -169,27 +169,27 @@ def test_r19_what_is_opened_after_the_plan_was_made_is_not_promoted(cloud, made)
 
 # Killed on its way
 
-def on_its_way(made, step, faults):
-    """A removal that is in the midst of a step, and will stay there."""
-    transition, identifier = {
-        "promoting": ("promoting", made.name), "accepted": ("promotion-accepted", made.name),
-        "instance": ("deleting", f"{made.name}-1"), "cluster": ("deleting", made.name),
+def kill_at(made, step, faults):
+    """Begin to remove it, and kill the run when AWS has begun that step and nothing after it."""
+    last_call, transition, identifier = {
+        "accepted": (PROMOTE, "promotion-accepted", made.name), "promoting": (PROMOTE, "promoting", made.name),
+        "instance": (DELETE_INSTANCE, "deleting", f"{made.name}-1"), "cluster": (DELETE_CLUSTER, "deleting", made.name),
     }[step]
-    fault = faults("slow_transition", transition=transition, identifier=identifier, factor=60)
-    running = made.start_removing()
-    operation = {"instance": DELETE_INSTANCE, "cluster": DELETE_CLUSTER}.get(step, PROMOTE)
+    faults("slow_transition", transition=transition, identifier=identifier, factor=60)
+    if step == "instance":
+        faults("throttling", operation=f"rds:{DELETE_CLUSTER}")
     mark = made.cloud.sandbox.mark()
-    wait_until(lambda: operation in [entry["operation"] for entry in made.cloud.sandbox.log(mark)])
+    running = made.start_removing()
+    wait_until(lambda: last_call in [entry["operation"] for entry in made.cloud.sandbox.log(mark)])
     running.send(signal.SIGKILL)
-    made.cloud.sandbox.control("DELETE", f"faults/{fault}")
-    return running
+    made.cloud.sandbox.control("DELETE", "faults")
 
 
 @pytest.mark.parametrize("step, rest", [
     ("accepted", WAY[1:]), ("promoting", WAY[1:]), ("instance", [DELETE_CLUSTER]), ("cluster", []),
 ])
 def test_r16_r19_killed_at_any_step_it_is_no_cutover_and_a_second_run_goes_on(cloud, made, faults, step, rest):
-    on_its_way(made, step, faults)
+    kill_at(made, step, faults)
     assert made.phase == "aborted"
     with cloud.calls() as calls:
         gone = made.remove()
