@@ -39,7 +39,8 @@ def play(
     output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if capture else {}
     return subprocess.run(
         ["ansible-playbook", f"playbooks/{name}.yml", "-i", str(inventory)],
-        cwd=CHECKOUT, env=environment(cloud), stdin=subprocess.DEVNULL, text=True, preexec_fn=end_with_parent, **output,
+        cwd=CHECKOUT, env=environment(cloud), stdin=subprocess.DEVNULL, text=True, check=False,
+        preexec_fn=end_with_parent, **output,
     )
 
 

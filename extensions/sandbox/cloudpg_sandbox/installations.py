@@ -118,7 +118,7 @@ def _version_of(bindir: str) -> str | None:
     needed = ("postgres", "initdb", "pg_basebackup")
     if not all(os.path.exists(os.path.join(bindir, name)) for name in needed):
         return None
-    answer = subprocess.run([os.path.join(bindir, "postgres"), "--version"], capture_output=True, text=True)
+    answer = subprocess.run([os.path.join(bindir, "postgres"), "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"(\d+(?:\.\d+)*)", answer.stdout)
     return found.group(1) if found else None
 
@@ -159,7 +159,8 @@ class Installations:
     def _readable(self, bindir: str) -> str:
         try:
             answer = subprocess.run(
-                [os.path.join(bindir, "postgres"), "--version"], capture_output=True, **self.account.popen_options()
+                [os.path.join(bindir, "postgres"), "--version"], capture_output=True, check=False,
+                **self.account.popen_options()
             )
             if answer.returncode == 0:
                 return bindir
@@ -216,7 +217,7 @@ class Installations:
     def run(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a program as the servers' account; a failure carries what it said."""
         answer = subprocess.run(
-            command, capture_output=True, text=True, cwd="/", **self.account.popen_options(), **options
+            command, capture_output=True, text=True, check=False, cwd="/", **self.account.popen_options(), **options
         )
         if answer.returncode != 0:
             said = (answer.stderr or answer.stdout)[-2000:]

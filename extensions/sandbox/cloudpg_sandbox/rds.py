@@ -87,7 +87,7 @@ class SandboxRDS(ClusterOperations, ParameterOperations):
 
     def _tagged(self, arn: str) -> Any:
         """The sandbox's own resource of an ARN; None for one of moto's."""
-        kind, _, name = arn.partition(":rds:")[2].partition(":")[2].partition(":")[2].partition(":")
+        kind, _colon, name = arn.partition(":rds:")[2].partition(":")[2].partition(":")[2].partition(":")
         store = self.store
         if kind == "db":
             return store.instance(name)

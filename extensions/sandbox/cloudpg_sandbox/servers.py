@@ -121,7 +121,9 @@ class Server:
         if slot:
             source.ensure_slot(slot)
             command += ["--slot", slot]
-        answer = subprocess.run(command, capture_output=True, text=True, cwd="/", **self.account.popen_options())
+        answer = subprocess.run(
+            command, capture_output=True, text=True, check=False, cwd="/", **self.account.popen_options()
+        )
         if answer.returncode != 0:
             raise ServerError(f"the copy of {source.identifier} failed: {answer.stderr[-2000:]}")
         if slot:

@@ -27,7 +27,7 @@ def run(sandbox: Sandbox, *arguments: str) -> str:
         name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "ANSIBLE_", "PYTEST_"))
     }
     answer = subprocess.run(
-        [str(BIN / arguments[0]), *arguments[1:]], capture_output=True, text=True, timeout=120,
+        [str(BIN / arguments[0]), *arguments[1:]], capture_output=True, text=True, check=False, timeout=120,
         env={**environment, **sandbox.env, "AWS_PAGER": "", "ANSIBLE_LOCALHOST_WARNING": "false"},
     )
     assert answer.returncode == 0, answer.stdout[-6000:] + answer.stderr[-3000:]

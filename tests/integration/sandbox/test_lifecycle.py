@@ -29,7 +29,8 @@ from .conftest import PASSWORD, USER, Cloud
 
 def command(home: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, PROGRAM, *arguments, "--home", str(home)], capture_output=True, text=True, timeout=60
+        [sys.executable, PROGRAM, *arguments, "--home", str(home)],
+        capture_output=True, text=True, check=False, timeout=60,
     )
 
 
