@@ -10,8 +10,8 @@ short_description: Hold the clients of a PgBouncer, lead them elsewhere, let the
 version_added: 1.0.0
 author: cloudpg.migration contributors (@cloudpg)
 description:
-  - Holds clients by C(PAUSE), leads them to another server by rewriting the entries of C([databases]) and C(RELOAD), and lets
-    them go on by C(RESUME).
+  - Holds clients by C(PAUSE), leads them to another server by rewriting the entries of C([databases]) and C(RELOAD),
+    and lets them go on by C(RESUME).
   - In transaction mode clients see a pause and no error, as long as it is shorter than C(query_wait_timeout).
   - Only the named entries of the configuration file are rewritten; comments and order stay to the letter.
 extends_documentation_fragment:
@@ -21,7 +21,8 @@ extends_documentation_fragment:
 options:
   state:
     description:
-      - C(paused) holds the clients, C(resumed) lets them go on where they were, C(routed) leads them to O(host) and lets them go on.
+      - C(paused) holds the clients, C(resumed) lets them go on where they were.
+      - C(routed) leads them to O(host) and lets them go on.
     type: str
     choices: [paused, routed, resumed]
     required: true
@@ -41,7 +42,7 @@ options:
     type: int
     default: 5432
   pause_timeout:
-    description: Seconds running transactions get to end; after them the pause is taken back and the module fails.
+    description: Seconds running transactions get to end; after them every pause is taken back and the module fails.
     type: int
     default: 10
 """
@@ -74,7 +75,7 @@ routes:
   returned: always
 """
 
-import contextlib
+import os
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -84,36 +85,42 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address impo
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
 from ansible_collections.cloudpg.migration.plugins.module_utils._traffic import pgbouncer
 from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.console import Console
+from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.switch import Switch
 
-
-def pause(console, name, timeout):
-    """Hold the clients of ``name``, or hold none: a PAUSE that isn't done in time is taken back (R32)."""
-    try:
-        console.rows(f"PAUSE {pgbouncer.quote(name)}", timeout)
-    except pgbouncer.PoolerError as error:
-        with contextlib.suppress(pgbouncer.PoolerError):
-            console.rows(f"RESUME {pgbouncer.quote(name)}")
-        raise pgbouncer.PoolerError(
-            f"PgBouncer {console.name} could not hold the clients of {name} within {timeout} s (pause_timeout): "
-            f"a transaction is still running. The pause was taken back. {error}"
-        ) from error
+# Whatever bytes a comment has, they come back as they were.
+TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
 
 
 def read(path):
+    """The configuration, to the byte; PoolerError when it can't be read, or couldn't be replaced."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_bytes().decode(**TEXT)
     except OSError as error:
-        raise pgbouncer.PoolerError(f"config: {path} can't be read: {error.strerror}. Nothing was changed.") from error
+        raise pgbouncer.PoolerError(
+            f"config: {path} can't be read: {error.strerror}. Cure: name PgBouncer's own file on the machine this task "
+            "runs on (delegate_to), as a user who may read it (become). Nothing was changed."
+        ) from error
+    if not os.access(path.parent, os.W_OK):
+        raise pgbouncer.PoolerError(
+            f"config: {path} can't be replaced in its directory. Cure: run this task as a user who may (become). "
+            "Nothing was changed."
+        )
+    return text
 
 
-def make_plan(params, now):
+def write(module, path, text):
+    """Replace the file in one step, keeping its owner and mode; no reader ever sees half of it."""
+    draft = Path(module.tmpdir) / "pgbouncer.ini"
+    draft.write_bytes(text.encode(**TEXT))
+    module.atomic_move(str(draft), str(path))
+
+
+def make_plan(params, now, config):
     if params["state"] == "paused":
         return pgbouncer.plan_pause(now)
     if params["state"] == "resumed":
         return pgbouncer.plan_resume(now)
-    if params["host"] is None:
-        return pgbouncer.plan_route(now, read(params["config"]), "(not known yet)", params["port"])
-    return pgbouncer.plan_route(now, read(params["config"]), params["host"], params["port"])
+    return pgbouncer.plan_route(now, read(config), params["host"] or "(not known yet)", params["port"])
 
 
 def main():
@@ -131,29 +138,22 @@ def main():
         supports_check_mode=True,
     )
     params = module.params
+    config = Path(params["config"] or "").resolve()
     try:
         if params["state"] == "routed" and not params["host"] and not module.check_mode:
-            raise pgbouncer.PoolerError("host is empty: name the server the clients are to be led to. Nothing was changed.")
-        console = Console(params["admin"])
-        now = pgbouncer.routes(console.rows("SHOW DATABASES"), console.rows("SHOW CONFIG"), params["databases"])
-        plan = make_plan(params, now)
+            raise pgbouncer.PoolerError("host is empty: name the server to lead the clients to. Nothing was changed.")
+        switch = Switch(Console(params["admin"]))
+        plan = make_plan(params, switch.look(params["databases"]), config)
         if not module.check_mode:
             carry_out(plan, {
-                "pause": lambda name: pause(console, name, params["pause_timeout"]),
-                "resume": lambda name: console.rows(f"RESUME {pgbouncer.quote(name)}"),
-                "write": lambda text: write(module, params["config"], text),
-                "reload": lambda: console.rows("RELOAD"),
+                "pause": lambda name: switch.hold(name, params["pause_timeout"]),
+                "resume": switch.release,
+                "write": lambda text: write(module, config, text),
+                "reload": lambda **wish: switch.reload(config=str(config), **wish),
             })
         module.exit_json(**plan.result(), routes=dict(plan.before))
     except MigrationError as error:
         module.fail_json(msg=error.message)
-
-
-def write(module, path, text):
-    """Replace the file in one step, keeping its owner and mode; no reader ever sees half of it."""
-    draft = Path(module.tmpdir) / "pgbouncer.ini"
-    draft.write_text(text, encoding="utf-8")
-    module.atomic_move(str(draft), path)
 
 
 if __name__ == "__main__":

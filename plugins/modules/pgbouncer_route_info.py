@@ -10,7 +10,8 @@ short_description: Where a PgBouncer leads its clients, and whether it can hold 
 version_added: 1.0.0
 author: cloudpg.migration contributors (@cloudpg)
 description:
-  - Reads the routes of a PgBouncer from its admin console, and says what would keep it from holding its clients during an outage.
+  - Reads the routes of a PgBouncer from its admin console.
+  - Says what would keep it from holding its clients during an outage.
 extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.read_only
@@ -50,14 +51,13 @@ findings:
   returned: always
 """
 
-from dataclasses import asdict
-
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec
 from ansible_collections.cloudpg.migration.plugins.module_utils._traffic import pgbouncer
 from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.console import Console
+from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.switch import Switch
 
 
 def main():
@@ -71,13 +71,13 @@ def main():
     )
     params = module.params
     try:
-        console = Console(params["admin"])
-        config = console.rows("SHOW CONFIG")
-        now = pgbouncer.routes(console.rows("SHOW DATABASES"), config, params["databases"])
-        found = pgbouncer.findings(now, config, console.name, params["max_outage"])
+        switch = Switch(Console(params["admin"]))
+        now = switch.look(params["databases"])
+        name = switch.console.name
+        found = pgbouncer.findings(now, switch.config, name, params["max_outage"])
         module.exit_json(
-            changed=False, name=console.name,
-            routes={route.name: asdict(route) for route in now}, findings=[finding.as_dict() for finding in found],
+            changed=False, name=name, routes={route.name: route.as_dict() for route in now},
+            findings=[finding.as_dict() for finding in found],
         )
     except MigrationError as error:
         module.fail_json(msg=error.message)

@@ -18,7 +18,7 @@ except ImportError:
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import keywords, place
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.secrets import with_login
-from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.pgbouncer import PoolerError
+from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.pgbouncer import NoAnswer, PoolerError
 
 DATABASE = "pgbouncer"
 
@@ -28,12 +28,14 @@ class Console:
 
     def __init__(self, address: Mapping[str, Any]) -> None:
         if psycopg2 is None:
-            raise PoolerError("psycopg2 is missing on the machine the module runs on. Cure: pip install psycopg2-binary.")
+            raise PoolerError("psycopg2 is missing where the module runs. Cure: pip install psycopg2-binary.")
+        if not address.get("host"):
+            raise PoolerError("admin.host is empty. Cure: give the host of PgBouncer's console. Nothing was changed.")
         self._address = address
         self.name = place(address)
 
     def rows(self, statement: str, timeout: float = 10.0) -> list[dict[str, Any]]:
-        """The rows of one statement; PoolerError when there is no answer within ``timeout`` seconds."""
+        """The rows of one statement; NoAnswer when it takes more than ``timeout`` seconds, beside connecting."""
         try:
             connection = psycopg2.connect(**keywords(with_login(self._address), DATABASE), async_=True)
         except psycopg2.Error as error:
@@ -41,13 +43,16 @@ class Console:
         try:
             return self._answer(connection, statement, timeout)
         except psycopg2.Error as error:
-            raise PoolerError(f"PgBouncer {self.name} refused {statement}: {str(error).strip()}") from error
+            raise PoolerError(
+                f"PgBouncer {self.name} refused {statement}: {_one_line(error)}. Cure: `admin` must name a user of "
+                "admin_users, and nobody else may hold the pooler."
+            ) from error
         finally:
             connection.close()
 
     def _answer(self, connection: Any, statement: str, timeout: float) -> list[dict[str, Any]]:
         try:
-            self._ready(connection, timeout, "connecting")
+            self._ready(connection, self._address.get("connect_timeout") or 10, "connecting")
         except psycopg2.Error as error:
             raise self._unreachable(error) from error
         cursor = connection.cursor()
@@ -60,7 +65,7 @@ class Console:
 
     def _unreachable(self, error: Exception) -> PoolerError:
         return PoolerError(
-            f"the console of PgBouncer {self.name} can't be reached: {str(error).strip()} "
+            f"the console of PgBouncer {self.name} can't be reached: {_one_line(error)}. "
             "Cure: correct `admin`, and name its user in admin_users."
         )
 
@@ -69,4 +74,11 @@ class Console:
             reading = [connection] if state == extensions.POLL_READ else []
             writing = [connection] if state == extensions.POLL_WRITE else []
             if not any(select.select(reading, writing, [], timeout)):
-                raise PoolerError(f"PgBouncer {self.name} gave no answer within {timeout:.0f} s ({doing})")
+                raise NoAnswer(
+                    f"PgBouncer {self.name} gave no answer within {timeout:.0f} s ({doing}). "
+                    "Cure: see that it runs and that `admin` leads to it."
+                )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".")

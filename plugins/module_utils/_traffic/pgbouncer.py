@@ -20,27 +20,43 @@ class PoolerError(MigrationError):
     """The pooler refused, or couldn't be reached."""
 
 
+class NoAnswer(PoolerError):
+    """The pooler said nothing in time."""
+
+
 @dataclass(frozen=True)
 class Route:
-    """Where one of the pooler's databases leads, and whether its clients are held."""
+    """Where one of the pooler's databases leads, and whether its clients are held.
+
+    ``busy``: it has a connection to its server.
+    """
 
     name: str
     host: str
     port: int
     pool_mode: str
     paused: bool
+    busy: bool
+
+    @property
+    def draining(self) -> bool:
+        """A PAUSE still waits for a transaction to end."""
+        return self.paused and self.busy
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"host": self.host, "port": self.port, "pool_mode": self.pool_mode, "paused": self.paused}
 
 
-def routes(databases: Iterable[Mapping[str, Any]], config: Iterable[Mapping[str, Any]], wanted: Sequence[str]) -> list[Route]:
+def routes(databases: Iterable[Mapping[str, Any]], settings: Mapping[str, Any], wanted: Sequence[str]) -> list[Route]:
     """The databases that are led, by what the console shows; all but the console itself when none is named.
 
     Raises PoolerError for a wanted database which the pooler doesn't have.
     """
-    settings = {row["key"]: row["value"] for row in config}
     known = {
         row["name"]: Route(
             row["name"], row["host"] or "", int(row["port"] or 5432),
             row["pool_mode"] or settings.get("pool_mode", "session"), str(row["paused"]) in ("1", "True"),
+            int(row["current_connections"]) > 0,
         )
         for row in databases if row["name"] != "pgbouncer"
     }
@@ -57,9 +73,9 @@ def quote(name: str) -> str:
 
 
 def plan_pause(now: Sequence[Route]) -> Plan:
-    """Hold the clients of every database that isn't held."""
+    """Hold the clients of every database that isn't held; a PAUSE that a killed run left waiting is waited for."""
     return _plan(now, [Step("pause", f"hold the clients of {route.name}", {"name": route.name})
-                       for route in now if not route.paused], paused=True)
+                       for route in now if route.draining or not route.paused], paused=True)
 
 
 def plan_resume(now: Sequence[Route]) -> Plan:
@@ -78,14 +94,19 @@ def plan_route(now: Sequence[Route], config: str, host: str, port: int) -> Plan:
     if text != config:
         steps.append(Step("write", f"lead {', '.join(route.name for route in now)} to {host}:{port}", {"text": text}))
     if text != config or any((route.host, route.port) != (host, port) for route in now):
-        steps.append(Step("reload", "have PgBouncer read its configuration again"))
+        steps.append(Step("reload", "have PgBouncer read its configuration again",
+                          {"names": [route.name for route in now], "host": host, "port": port}))
     resume = plan_resume(now)
     return _plan(now, [*steps, *resume.steps], paused=False, host=host, port=port)
 
 
 def _plan(now: Sequence[Route], steps: Sequence[Step], **change: Any) -> Plan:
-    before = {route.name: {"host": route.host, "port": route.port, "paused": route.paused} for route in now}
-    return Plan(tuple(steps), before, {name: {**state, **change} for name, state in before.items()})
+    before = {
+        route.name: {"host": route.host, "port": route.port, "paused": route.paused, "draining": route.draining}
+        for route in now
+    }
+    after = {name: {**state, "draining": False, **change} for name, state in before.items()}
+    return Plan(tuple(steps), before, after)
 
 
 ENTRY = re.compile(r"^\s*(?P<name>\"(?:[^\"]|\"\")+\"|[^\s=;#]+)\s*=\s*(?P<value>.*)$")
@@ -128,22 +149,29 @@ def lead(value: str, host: str, port: int) -> str:
     return value
 
 
-def findings(now: Sequence[Route], config: Iterable[Mapping[str, Any]], name: str, max_outage: int) -> list[Finding]:
+# Seconds a held client is kept, by PgBouncer's own defaults; the login's count for the first client of a pool.
+PATIENCE = {"query_wait_timeout": 120, "client_login_timeout": 60}
+
+
+def findings(now: Sequence[Route], settings: Mapping[str, Any], name: str, max_outage: int) -> list[Finding]:
     """What keeps this pooler from holding its clients through an outage of ``max_outage`` seconds (R32)."""
-    settings = {row["key"]: row["value"] for row in config}
     found = [
         blocker(
             "pooler-session-mode", f"{name}/{route.name}",
-            f"the pool mode is {route.pool_mode}: PAUSE would wait for the last client to leave, and new ones would fail.",
-            "Set pool_mode = transaction for this database, or leave it out of migration_traffic.", "R32", acknowledgeable=True,
+            f"the pool mode is {route.pool_mode}: PAUSE would wait for the last client to leave, new ones would fail.",
+            "Set pool_mode = transaction for this database, or leave it out of migration_traffic.",
+            "R32", acknowledgeable=True,
         )
         for route in now if route.pool_mode == "session"
     ]
-    limit = float(settings.get("query_wait_timeout") or 0)
-    if 0 < limit <= max_outage:
+    limits = {setting: float(settings.get(setting) or usual) for setting, usual in PATIENCE.items()}
+    early = [setting for setting, limit in limits.items() if 0 < limit <= max_outage]
+    if early:
         found.append(warning(
             "pooler-gives-up-early", name,
-            f"query_wait_timeout is {limit:.0f} s and the outage may last {max_outage} s: held clients would be thrown out.",
-            "Raise query_wait_timeout above migration_max_outage on every process of the pooler, and RELOAD.", "R32",
+            f"{' and '.join(f'{setting} is {limits[setting]:.0f} s' for setting in early)}, and the outage may last "
+            f"{max_outage} s: held clients would be thrown out.",
+            f"Raise {' and '.join(early)} above migration_max_outage on every process of the pooler, and RELOAD.",
+            "R32",
         ))
     return found
