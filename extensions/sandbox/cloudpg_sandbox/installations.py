@@ -118,7 +118,9 @@ def _version_of(bindir: str) -> str | None:
     needed = ("postgres", "initdb", "pg_basebackup")
     if not all(os.path.exists(os.path.join(bindir, name)) for name in needed):
         return None
-    answer = subprocess.run([os.path.join(bindir, "postgres"), "--version"], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        [os.path.join(bindir, "postgres"), "--version"], capture_output=True, text=True, check=False
+    )
     found = re.search(r"(\d+(?:\.\d+)*)", answer.stdout)
     return found.group(1) if found else None
 

@@ -42,7 +42,9 @@ class Ledger:
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Any subcommand, to its end."""
-        return subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(
+            [sys.executable, PROGRAM, *arguments], capture_output=True, text=True, check=False, timeout=60
+        )
 
     def init(self, dsn: str) -> None:
         """Make the schema."""
