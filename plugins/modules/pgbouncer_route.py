@@ -141,7 +141,7 @@ def main():
     config = Path(params["config"] or "").resolve()
     try:
         if params["state"] == "routed" and not params["host"] and not module.check_mode:
-            raise pgbouncer.PoolerError("host is empty: name the server to lead the clients to. Nothing was changed.")
+            raise pgbouncer.PoolerError("host is empty. Cure: name the server to lead clients to. Nothing was changed.")
         switch = Switch(Console(params["admin"]))
         plan = make_plan(params, switch.look(params["databases"]), config)
         if not module.check_mode:
