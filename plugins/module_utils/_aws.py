@@ -15,7 +15,7 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 from ._errors import MigrationError
 
 # galaxy.yml's; AWS sees it in the User-Agent.
-VERSION = "0.1.0"
+VERSION = "1.0.0"
 JOURNAL = {
     "type": "dict",
     "required": True,

@@ -51,16 +51,18 @@ class _Side(asyncio.Protocol):
 
 
 class _Front(_Side):
-    """The client's end: reads nothing before the server's end is connected."""
+    """The client's end: keeps what arrives before the server's end is connected.
+
+    Pausing the reading from the start would be simpler, but asyncio of Python 3.11.2 ignores that in connection_made.
+    """
 
     def __init__(self, relay: _Relay) -> None:
         super().__init__()
         self.relay = relay
+        self.early: list[bytes] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        assert self.transport is not None
-        self.transport.pause_reading()
         self.relay.fronts.add(self)
         self.relay.tasks.add(task := asyncio.ensure_future(self._connect()))
         task.add_done_callback(self.relay.tasks.discard)
@@ -81,7 +83,14 @@ class _Front(_Side):
             assert back.transport is not None
             back.transport.close()
             return
-        self.transport.resume_reading()
+        assert back.transport is not None
+        back.transport.writelines(self.early)
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer is None:
+            self.early.append(data)
+        else:
+            super().data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.relay.fronts.discard(self)
