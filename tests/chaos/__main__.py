@@ -19,6 +19,7 @@ sys.path.insert(0, str(HERE))
 
 from report import Row, table, totals, write  # noqa: E402  beside this file
 from rounds import Round, all_rounds, survey  # noqa: E402
+from runs import STOP, Interrupted  # noqa: E402
 from stand import CHECKOUT  # noqa: E402
 
 BUILD = CHECKOUT / "build"
@@ -54,6 +55,8 @@ class Stage:
         began = time.monotonic()
         try:
             rows = one.play(lambda row: self.say(f"{one.name:22} {row.line()}"), BUILD / "chaos" / one.name)
+        except Interrupted:
+            return
         except Exception as error:
             rows = [Row("harness", "", one.name, type(error).__name__, wrong=[str(error)[-1500:]])]
         for row in rows:
@@ -104,7 +107,8 @@ def main() -> int:
             worker.join()
     except KeyboardInterrupt:
         stage.stop.set()
-        print("chaos: interrupted; the rounds under way come to their end first", flush=True)
+        STOP.set()
+        print("chaos: interrupted", flush=True)
         for worker in workers:
             worker.join()
     sums = totals(stage.rows, time.monotonic() - began)

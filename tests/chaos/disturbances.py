@@ -36,7 +36,8 @@ def nothing(stand: Stand) -> None:
 class Disturbance:
     """``strike`` happens when the run comes to ``halt`` (None: before it starts), ``mend`` when it has ended.
 
-    ``cause`` has to be in the message when the run fails. ``crash``: writes that were never flushed may be gone.
+    ``cause`` has to be in the message when the run fails, if it ``may_stop`` at all. ``crash``: writes that were never
+    flushed may be gone.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Disturbance:
     mend: Callable[[Stand], None] = nothing
     cause: str = ""
     crash: bool = False
+    may_stop: bool = True
     settings: dict[str, str] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
 
@@ -186,6 +188,7 @@ FAULTS = [
                 no_faults, "waited|sample|figure", variables={**HURRY, **WITHOUT_LOGIN}),
     Disturbance("metrics are stale behind the fence, without a login", PROVE, fault("stale_metrics", metric="*"),
                 no_faults, "waited|sample|figure", variables={**HURRY, **WITHOUT_LOGIN}),
-    Disturbance("an impatient runner times tasks out after two seconds", None, nothing, cause="timed out",
-                settings={"ANSIBLE_TASK_TIMEOUT": "2"}),
+    Disturbance("a reboot takes twice what an impatient runner gives a task", None,
+                fault("slow_transition", identifier="{source}", transition="rebooting", factor=60), no_faults,
+                settings={"ANSIBLE_TASK_TIMEOUT": "6"}, may_stop=False),
 ]

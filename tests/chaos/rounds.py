@@ -145,6 +145,8 @@ def disturbed_round(what: Disturbance) -> Callable[[Say, Path], list[Row]]:
             row.note = "went on" if code == 0 else f"stopped: {message(run)[:300]}"
             say(row)
             wrong = [] if code == 0 else complaints(run, what.cause)
+            if code and not what.may_stop:
+                wrong.append(f"it stopped: {message(run)[:500]}")
             what.mend(stand)
             runs = [run] if code == 0 else [run, *recover(stand)]
             if runs[-1].process.returncode:

@@ -14,6 +14,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,9 +25,14 @@ from stand import CHECKOUT, Stand, end_with_parent
 
 HERE = Path(__file__).resolve().parent
 RECAP = re.compile(r"^\S+\s+: ok=\d+\s+changed=(\d+)\s", re.MULTILINE)
-LONGEST = 240.0  # seconds a run may take
+LONGEST = 480.0  # seconds a run may take
 NUMBERS = itertools.count(1)
 MARK = "CHAOS_MARK"
+STOP = threading.Event()  # set when the harness itself is to end
+
+
+class Interrupted(Exception):
+    """The harness is to end."""
 
 
 @dataclass
@@ -62,11 +68,16 @@ class Run:
 
     def wait(self, seconds: float = LONGEST) -> int:
         """Its exit code; what is still there after ``seconds`` is killed, and TimeoutError raised."""
-        try:
-            return self.process.wait(seconds)
-        except subprocess.TimeoutExpired as error:
-            self.kill_all()
-            raise TimeoutError(f"{self.verb} still ran after {seconds:.0f} s:\n{self.output[-3000:]}") from error
+        deadline = time.monotonic() + seconds
+        while not self.ended():
+            if STOP.is_set():
+                raise Interrupted
+            if time.monotonic() > deadline:
+                said = self.output[-3000:]
+                self.kill_all()
+                raise TimeoutError(f"{self.verb} still ran after {seconds:.0f} s:\n{said}")
+            time.sleep(0.05)
+        return self.process.returncode
 
     def await_boundary(self, boundary: str, seconds: float = LONGEST) -> bool:
         """Wait until a task begins; False when the run ends before."""
@@ -77,6 +88,8 @@ class Run:
                 return True
             if over:
                 return False
+            if STOP.is_set():
+                raise Interrupted
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self.verb} doesn't come to {boundary!r}:\n{self.output[-3000:]}")
             time.sleep(0.02)
@@ -164,7 +177,9 @@ def begin(
             line, cwd=directory / "here", env=around, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
             start_new_session=True, preexec_fn=end_with_parent,
         )
-    return Run(verb, directory, mark, process)
+    run = Run(verb, directory, mark, process)
+    stand.runs.append(run)
+    return run
 
 
 def finish(stand: Stand, verb: str, **options: Any) -> Run:

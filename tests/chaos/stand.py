@@ -24,13 +24,23 @@ from scenario import Scenario  # noqa: E402
 from source import MASTER, OWNER, Instance, create_instance  # noqa: E402
 
 PACE = 0.2  # seconds a state of AWS lasts in the sandbox
-RATE = 80  # commits a second of all writers
-SOME = 60  # commits: enough to know that clients write
+RATE = 40  # commits a second of all writers
+SOME = 40  # commits: enough to know that clients write
 OUTAGE = 900  # seconds: what is proven here is the end, not the time it takes
 
 
 class Stand(Scenario):
     """A scenario without the shop: the ledger's own tables are all there is to move."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.runs: list[Any] = []
+
+    def close(self) -> None:
+        """End everything, the runs that are still there as well."""
+        for run in self.runs:
+            run.kill_all()
+        super().close()
 
     def build_source(self, *, major: int = 16) -> Instance:
         """The instance with the ledger's tables."""
