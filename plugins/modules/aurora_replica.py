@@ -87,7 +87,8 @@ options:
   skip_final_snapshot:
     description:
       - With O(state=absent), whether a cluster that was promoted may be deleted without a last snapshot. One that the
-        journal has as C(target.opened) may not, whatever this says; one that it has as C(target.dead) always may.
+        journal has as C(target.opened) may not, whatever this says; one that it has as C(target.dead), and that is
+        closed, always may.
     type: bool
     default: false
   final_snapshot:

@@ -48,8 +48,11 @@ def look(ec2: Any, seen: Seen, wish: Wish, group_id: str | None = None) -> Stand
         return Standing()
     family = read(ec2, wish.migration, state.vpc_of(seen.source) if seen.source else None, group_id)
     said = {id: event for id, event in family.events.items() if event.object == wish.cluster and event.now}
-    opened = said.get(OPENED)
-    return Standing(DEAD in said, opened.at if opened else None, open_by(ec2, seen.cluster, family))
+    others, dead = open_by(ec2, seen.cluster, family), DEAD in said
+    # Who wrote it down as dead had the migration, so a run that wrote `opened` beside it had lost it; but if somebody
+    # gets in after all, there may be writes.
+    opened = None if dead and not others else said.get(OPENED)
+    return Standing(dead, opened.at if opened else None, others)
 
 
 def open_by(ec2: Any, cluster: Document, family: Family) -> list[str]:
@@ -97,7 +100,7 @@ def _check_loss(cluster: Document, wish: Wish, standing: Standing) -> None:
             f"cluster {wish.cluster} was opened at {standing.opened_at}: it holds writes that nothing else has. "
             "Cure: name a final_snapshot."
         )
-    if not (wish.skip_final_snapshot or standing.dead):
+    if not (wish.skip_final_snapshot or standing.dead and not standing.open_by):
         raise RdsError(
             f"cluster {wish.cluster} was promoted: it may hold writes that nothing else has. "
             "Cure: name a final_snapshot, or give skip_final_snapshot: true."

@@ -266,6 +266,18 @@ def test_r19_what_was_opened_is_not_deleted_without_a_last_snapshot(cloud, made)
     assert [params["FinalDBSnapshotIdentifier"] for params in asked] == [f"{made.name}-last"]
 
 
+def test_r19_what_is_dead_was_not_opened_by_a_run_that_had_lost_the_migration_unless_others_get_in(cloud, made):
+    made.run("aurora_replica", made.args("promoted"))
+    made.write_down(target__dead=True, target__opened=True)
+    assert made.phase == "aborted"
+    door = {"cluster": made.name, "journal": made.journal}
+    made.run("rds_quiesce", {"state": "open", "security_group_ids": [cloud.app_group], **door})
+    refused = made.remove(skip_final_snapshot=True)
+    assert refused["failed"] and "was opened at" in refused["msg"]
+    made.run("rds_quiesce", {"state": "quiesced", **door})
+    assert made.remove()["phase"] == "absent"
+
+
 def test_r16_a_promotion_that_aws_gives_up_is_named_and_a_second_run_promotes_again(made, faults):
     faults("slow_transition", transition="promoting", identifier=made.name, factor=40)
     faults("refuse_transition", transition="promoting", identifier=made.name, times=1)

@@ -176,6 +176,7 @@ DEAD, OPENED = Standing(dead=True), Standing(opened_at="2026-03-01T10:00:00+00:0
     (SKIP, Standing(), None),
     ({}, DEAD, None),
     (SKIP, DEAD, None),
+    ({}, replace(DEAD, open_by=["sg-app"]), "name a final_snapshot, or give skip_final_snapshot"),
     ({}, OPENED, "was opened at 2026-03-01.*Cure: name a final_snapshot"),
     (SKIP, OPENED, "was opened at 2026-03-01.*Cure: name a final_snapshot"),
     (SKIP, replace(OPENED, dead=True), "was opened at 2026-03-01"),
