@@ -57,7 +57,7 @@ options:
     type: str
   wait_timeout:
     description:
-      - How long to wait, in seconds, for each of the groups and the reboot.
+      - How long to wait, in seconds, for the groups and the reboot together.
       - There is no way not to wait, since a fence that isn't known to be in force is none.
     type: int
     default: 600
@@ -103,6 +103,8 @@ actions:
   elements: str
   returned: always
 """
+
+import time
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, run
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
@@ -167,7 +169,8 @@ def body(module):
     rds, ec2 = module.client("rds"), module.client("ec2")
     lock = None if module.check_mode else Lock(ec2, params["journal"])
     work = quiesce.Work(
-        rds, door, lock, Patience(params["wait_timeout"], lock.keep_alive if lock else lambda: None), utc_now
+        rds, door, lock,
+        Patience(params["wait_timeout"], lock.keep_alive if lock else lambda: None, since=time.monotonic()), utc_now,
     )
     seen, family = work.describe(), known_family(ec2, params["journal"])
     if seen is None and not module.check_mode:

@@ -38,22 +38,27 @@ def pause(elapsed: float) -> float:
 
 @dataclass(frozen=True)
 class Patience:
-    """How to wait: ``timeout`` in seconds for each wait, and what to do between two looks."""
+    """How to wait: ``timeout`` in seconds, and what to do between two looks.
+
+    Each wait has the whole of it, unless ``since``, a moment of ``clock``, says from when on all of them count together.
+    """
 
     timeout: float
     keep_alive: Callable[[], None] = lambda: None
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    since: float | None = None
 
     def until(self, look: Callable[[], Sight], aim: str) -> Any:
         """Look until it is done and return the last look's value. Raises WaitTimeout, and what ``look`` raises."""
-        started = self.clock()
+        began = self.clock()
+        started = began if self.since is None else self.since
         while True:
             sight = look()
             if sight.done:
                 return sight.value
-            elapsed = self.clock() - started
-            rest = pause(elapsed)
+            now = self.clock()
+            elapsed, rest = now - started, pause(now - began)
             if elapsed + rest > self.timeout:
                 raise WaitTimeout(
                     f"waited {elapsed:.0f} s (wait_timeout {self.timeout:.0f}) for {aim}; last seen: {sight.line}. "

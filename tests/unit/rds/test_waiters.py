@@ -56,6 +56,15 @@ def test_a_timeout_is_honoured_and_names_aim_and_last_state():
     assert "for cluster shop to be available; last seen: cluster shop is creating" in raised.value.message
 
 
+def test_waits_that_count_together_share_one_timeout():
+    time = Time()
+    patience = Patience(10, time.keep, time.clock, time.sleep, since=time.now)
+    patience.until(lambda: Sight(time.now >= 8, "modifying"), "the groups")
+    with pytest.raises(WaitTimeout, match="waited 10 s"):
+        patience.until(lambda: Sight(False, "rebooting"), "the reboot")
+    assert time.now <= 10
+
+
 @pytest.mark.parametrize("kind, document, failures, status", [
     *(("cluster", cluster(Status=status), state.CLUSTER_FAILURES, status) for status in (
         "migration-failed", "cloning-failed", "failed", "inaccessible-encryption-credentials", "stopped", "deleting",
