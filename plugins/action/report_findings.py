@@ -35,6 +35,8 @@ class ActionModule(ActionBase):
             Display().display(f"[{host}] {finding.line()}", color=COLOURS[finding.severity])
         for finding in verdict.acknowledged:
             Display().display(f"[{host}] known   {finding.id} [{finding.object}]")
+        for name in verdict.unknown:
+            Display().display(f"[{host}] no finding is {name}, which migration_acknowledged names")
         result = {
             "changed": False,
             "verdict": {
@@ -48,7 +50,7 @@ class ActionModule(ActionBase):
         }
         if verdict.blockers:
             result.update(failed=True, msg=result["msg"] + ". " + " ".join(
-                f"{finding.id} [{finding.object}]: {finding.reason} {finding.cure}"
+                f"{finding.id} [{finding.object}]: {finding.reason.rstrip('.')}. Cure: {finding.cure.rstrip('.')}."
                 for finding in verdict.blockers[:SHOWN]
             ) + " Nothing was changed.")
         return result

@@ -188,7 +188,7 @@ actions:
 """
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, run
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds import journal, journal_work
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds import groups, journal, journal_work
 
 
 def body(module):
@@ -196,6 +196,8 @@ def body(module):
     ec2, rds = module.client("ec2"), module.client("rds")
     held = {**params["journal"]}
     journal_work.check_name(held["migration"])
+    # What is no network is refused before a lock is made.
+    groups.wanted_rules(params["controller_cidrs"] or [], params["port"])
     if params["state"] == "absent":
         return journal_work.remove(ec2, rds, held, params, module.check_mode)
     if module.check_mode:
