@@ -109,7 +109,7 @@ class ActionModule(WaitAction):
         if wanted["until"] not in JUDGES:
             raise AnsibleActionFail(f"until is one of {', '.join(JUDGES)}, not {wanted['until']!r}")
         if wanted["until"] == "drained" and not wanted["after"] and not self._task.check_mode:
-            raise AnsibleActionFail("until: drained needs after: the moment (fenced_at) since which nobody writes")
+            raise AnsibleActionFail("after is needed for until: drained: the moment (fenced_at) nobody writes since")
         for name in ("source", "cluster"):
             if not args.get(name):
                 raise AnsibleActionFail(f"{name} is needed")

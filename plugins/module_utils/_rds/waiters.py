@@ -40,7 +40,7 @@ def pause(elapsed: float) -> float:
 class Patience:
     """How to wait: ``timeout`` in seconds, and what to do between two looks.
 
-    Each wait has the whole of it, unless ``since``, a moment of ``clock``, says from when on all of them count together.
+    Each wait has the whole of it, unless ``since``, a moment of ``clock``, says from when on all count together.
     """
 
     timeout: float

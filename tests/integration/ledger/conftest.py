@@ -15,11 +15,20 @@ from pathlib import Path
 import pytest
 from cloudpg_sandbox.installations import Account, Installations
 from cloudpg_sandbox.registry import Registry, start_watchdog
+from cloudpg_sandbox.serve import take_network
 from cloudpg_sandbox.servers import Server
 
 sys.path.append(str(Path(__file__).parent))
 
 from live_ledger import SECRET, Ledger  # noqa: E402  it is beside this file
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[str]:
+    """The first two octets of addresses that nobody else on this machine has, another worker or checkout neither."""
+    octets, holder = take_network("auto")
+    yield octets
+    holder.close()
 
 
 @pytest.fixture(scope="session")
@@ -39,13 +48,13 @@ def installations(home: Path) -> Installations:
 
 
 @pytest.fixture(scope="session")
-def new_server(home: Path, installations: Installations) -> Iterator[Callable[[str], Server]]:
+def new_server(home: Path, network: str, installations: Installations) -> Iterator[Callable[[str], Server]]:
     """Makes a server on an address of its own, neither initialized nor started."""
     registry = Registry(str(home / "registry"))
     made: list[Server] = []
 
     def make(name: str) -> Server:
-        address = f"127.91.0.{len(made) + 10}"
+        address = f"{network}.0.{len(made) + 10}"
         directory = str(home / name)
         server = Server(name, address, 5432, directory, installations.get(16), installations.account, registry)
         server.access = ["127.0.0.1/32"]

@@ -17,15 +17,13 @@ from cloudpg_sandbox.servers import Server
 from live_ledger import SECRET, Ledger, drained, eventually, wrong
 from pooler import ADMIN, Pooler
 
-ADDRESS = "127.91.0.2"
-
 
 @pytest.fixture
-def pooler(dsn: str) -> Iterator[Pooler]:
+def pooler(dsn: str, network: str) -> Iterator[Pooler]:
     """PgBouncer in front of the test's database, as `shop`."""
     with tempfile.TemporaryDirectory(prefix="pooler-test-") as directory:
         Path(directory).chmod(0o711)
-        pooler = Pooler(Path(directory, "pooler"), ADDRESS)
+        pooler = Pooler(Path(directory, "pooler"), f"{network}.0.2")
         words = dict(word.split("=") for word in dsn.split())
         target = f"host={words['host']} port={words['port']} dbname={words['dbname']}"
         pooler.start({"shop": target}, {"app": SECRET, ADMIN: SECRET})
@@ -36,7 +34,7 @@ def pooler(dsn: str) -> Iterator[Pooler]:
 @pytest.fixture
 def console(pooler: Pooler) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
     """Runs a command on the admin console."""
-    conn = psycopg2.connect(host=ADDRESS, port=pooler.port, user=ADMIN, password=SECRET, dbname="pgbouncer")
+    conn = psycopg2.connect(host=pooler.address, port=pooler.port, user=ADMIN, password=SECRET, dbname="pgbouncer")
     conn.autocommit = True
 
     def run(command: str) -> list[tuple[Any, ...]]:
@@ -56,7 +54,7 @@ def test_r32_clients_see_a_pause_and_no_error(
     console: Callable[[str], list[tuple[Any, ...]]],
     dsn: str,
 ) -> None:
-    route = f"pooler=host={ADDRESS} port={pooler.port} user=app dbname=shop passfile={ledger.passfile}"
+    route = f"pooler=host={pooler.address} port={pooler.port} user=app dbname=shop passfile={ledger.passfile}"
     writers = ledger.start("--route", route, "--rate", "200")
     eventually(lambda: ledger.acked(source) > 100, "writes before")
     console("PAUSE shop")
@@ -83,7 +81,7 @@ def test_r32_clients_see_a_pause_and_no_error(
 def test_a_pooler_that_dies_leaves_nothing_uncertain_but_what_it_was_asked_to_commit(
     ledger: Ledger, source: Server, pooler: Pooler, dsn: str
 ) -> None:
-    route = f"pooler=host={ADDRESS} port={pooler.port} user=app dbname=shop passfile={ledger.passfile}"
+    route = f"pooler=host={pooler.address} port={pooler.port} user=app dbname=shop passfile={ledger.passfile}"
     writers = ledger.start("--route", route, "--rate", "400", "--writers", "8")
     eventually(lambda: ledger.acked(source) > 100, "writes")
     pooler.stop()

@@ -20,6 +20,7 @@ from zlib import crc32
 import pytest
 from cloudpg_sandbox.installations import Account, Installations
 from cloudpg_sandbox.registry import Registry, start_watchdog
+from cloudpg_sandbox.serve import take_network
 from cloudpg_sandbox.servers import Server
 
 CHECKOUT = Path(__file__).parents[4]
@@ -32,6 +33,14 @@ LOGINS = f"""
     CREATE ROLE boss LOGIN SUPERUSER PASSWORD '{SECRET}';
     CREATE ROLE app LOGIN PASSWORD '{SECRET}';
 """
+
+
+@pytest.fixture(scope="session")
+def network() -> Iterator[str]:
+    """The first two octets of addresses that nobody else on this machine has, another worker or checkout neither."""
+    octets, holder = take_network("auto")
+    yield octets
+    holder.close()
 
 
 @pytest.fixture(scope="session")
@@ -51,14 +60,14 @@ def installations(pg_home: Path) -> Installations:
 
 
 @pytest.fixture(scope="session")
-def new_server(pg_home: Path, installations: Installations) -> Iterator[Callable[..., Server]]:
+def new_server(pg_home: Path, network: str, installations: Installations) -> Iterator[Callable[..., Server]]:
     """Makes a server, not started. What isn't committed synchronously stays unflushed in it for seconds (P17)."""
     registry = Registry(str(pg_home / "registry"))
     made: list[Server] = []
 
     def make(name: str, major: int = 16) -> Server:
         server = Server(
-            name, f"127.92.0.{len(made) + 10}", 5432, str(pg_home / name), installations.get(major),
+            name, f"{network}.0.{len(made) + 10}", 5432, str(pg_home / name), installations.get(major),
             installations.account, registry,
         )
         server.access = ["127.0.0.1/32"]
