@@ -109,11 +109,13 @@ def no_faults(stand: Stand) -> None:
 
 
 NETWORK = [
-    *(Disturbance(f"connections of the {side} are cut before {name}", halt, server(side, "drop_connections"))
-      for side, name, halt in (
-          ("source", "the proof", PROVE), ("source", "the last position", MARKED), ("target", "the drain", DRAIN),
-          ("target", "the check", CHECK),
-      )),
+    *(
+        Disturbance(f"connections of the {side} are cut before {name}", halt, server(side, "drop_connections"))
+        for side, name, halt in (
+            ("source", "the proof", PROVE), ("source", "the last position", MARKED), ("target", "the drain", DRAIN),
+            ("target", "the check", CHECK),
+        )
+    ),
     Disturbance("the controller is shut out before the proof", PROVE, shut_out, cause=r"no pg_hba\.conf entry|reach"),
     Disturbance("the controller is shut out before the drain", DRAIN, shut_out, cause=r"no pg_hba\.conf entry|reach"),
     Disturbance("the controller is shut out before the check", CHECK, shut_out, cause=r"no pg_hba\.conf entry|reach"),

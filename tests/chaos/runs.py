@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stand import CHECKOUT, Stand, end_with_parent
+from stand import CHECKOUT, Stand  # puts the checkout's extensions on the path
+from processes import end_with_parent  # isort: skip
 
 HERE = Path(__file__).resolve().parent
 RECAP = re.compile(r"^\S+\s+: ok=\d+\s+changed=(\d+)\s", re.MULTILINE)

@@ -19,7 +19,6 @@ sys.path[:0] = [str(CHECKOUT / "extensions" / name) for name in ("demo", "sandbo
 
 import path_replica  # noqa: E402  beside the checkout's extensions, not installed
 from cloudpg_sandbox.testing import Sandbox, running  # noqa: E402
-from processes import end_with_parent  # noqa: E402, F401
 from scenario import Scenario  # noqa: E402
 from source import MASTER, OWNER, Instance, create_instance  # noqa: E402
 
