@@ -60,19 +60,19 @@ def place(address: Mapping[str, Any]) -> str:
     return f"{address.get('host')}:{address.get('port')}"
 
 
-def not_there_yet(address: Mapping[str, Any], check_mode: bool) -> bool:
+def not_there_yet(address: Mapping[str, Any], check_mode: bool, option: str = "server") -> bool:
     """Whether the server will only be made by a step that check mode left out.
 
     Raises PgError for a missing host outside check mode, and for more than one proof of the login.
     """
     proofs = [name for name in PROOFS if address.get(name)]
     if len(proofs) > 1:
-        raise PgError(f"server: {' and '.join(proofs)} are given together. Cure: give one of {', '.join(PROOFS)}.")
+        raise PgError(f"{option}: {' and '.join(proofs)} are given together. Cure: give one of {', '.join(PROOFS)}.")
     if address.get("host"):
         return False
     if check_mode:
         return True
-    raise PgError("server.host is empty. Cure: give the host's name, or the endpoint that AWS returned for it.")
+    raise PgError(f"{option}.host is empty. Cure: give the host's name, or the endpoint that AWS returned for it.")
 
 
 def database_of(address: Mapping[str, Any], database: str | None = None) -> str:
