@@ -52,9 +52,10 @@ molecule: .venv/.ready $(LINK) pgbouncer  ## a scenario a path, on the sandbox, 
 	@echo "== molecule"
 	@molecule test --all --no-command-borders
 
+# The tests wait for servers most of the time: more of them at once than there are cores, each with a sandbox of its own.
 pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests
 	@echo "== pytest"
-	@python -m pytest
+	@python -m pytest -p xdist --numprocesses 4 --dist loadfile
 
 test-matrix: .venv/.ready $(LINK)  ## the unit tests with other versions of ansible-core and amazon.aws
 	@python tests/matrix/run.py
