@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any
@@ -71,6 +71,18 @@ class Session:
 
     def run(self, statement: Any, parameters: Sequence[Any] | Mapping[str, Any] | None = None) -> None:
         self.rows(statement, parameters)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What the block runs commits together, or not at all."""
+        self.run("BEGIN")
+        try:
+            yield
+        except BaseException:
+            with suppress(PgError):
+                self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
 
     def text(self, statement: Any) -> str:
         """A statement made by ``psycopg2.sql`` as the server will see it."""
