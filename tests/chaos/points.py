@@ -16,7 +16,8 @@ KILLS = ("KILL", "TERM", "KILL group", "TERM group", "runner cancel", "KILL ever
 # Modules that change something, or last: worth to be killed in the middle.
 LONG = (
     "aurora_parameter_group", "aurora_replica", "aurora_replica_wait", "aws_journal", "pg_carried_jobs",
-    "pg_replication_info", "pg_replication_wait", "pgbouncer_route", "rds_maintenance_hold", "rds_quiesce",
+    "pg_replication_info", "pg_replication_wait", "pgbouncer_route", "rds_instance", "rds_maintenance_hold",
+    "rds_quiesce",
 )
 # Milliseconds from a task's begin: before a module's first call, amid its calls, while it waits.
 MOMENTS = (350, 500, 700, 950, 1300, 1700)
@@ -58,6 +59,16 @@ def in_modules(trace: Sequence[Mapping[str, Any]], dice: random.Random) -> list[
             Point(place, entry["boundary"], moment, dice.choice(KILLS)) for moment in MOMENTS if moment < lasted
         ]
     return found
+
+
+def at_changes(trace: Sequence[Mapping[str, Any]], count: int, dice: random.Random) -> list[Point]:
+    """So many moments before and within the modules that change something or wait."""
+    found = [
+        Point(place, entry["boundary"], moment, dice.choice(KILLS))
+        for place, entry in enumerate(trace) if entry["action"].rpartition(".")[2] in LONG
+        for moment in (None, *MOMENTS[:4])
+    ]
+    return sorted(dice.sample(found, min(count, len(found))), key=_order)
 
 
 def choose(trace: Sequence[Mapping[str, Any]], kills: int, dice: random.Random) -> list[Point]:

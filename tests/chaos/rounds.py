@@ -18,7 +18,7 @@ from typing import Any
 import disturbances
 from disturbances import CHECK, DRAIN, Disturbance
 from kills import chain, tail
-from points import Point, at_boundaries, chains, choose
+from points import Point, at_boundaries, at_changes, chains, choose
 from report import Row
 from runs import Run, begin, finish
 from stand import Stand, standing
@@ -97,8 +97,7 @@ def undo_round(until: str | None, count: int, seed: int) -> Callable[[Say, Path]
                 runs[0].await_boundary(until)
                 runs[0].kill_all()
             plan = finish(stand, "rollback", arguments=PLAN)
-            dice = random.Random(seed)
-            points = choose(plan.trace, count, dice)
+            points = at_changes(plan.trace, count, random.Random(seed))
             rows, more, wrong = chain(stand, "rollback", points, say)
             figures: dict[str, Any] = {}
             if not wrong:
@@ -115,7 +114,7 @@ def finish_round(old: str, count: int, seed: int) -> Callable[[Say, Path], list[
         with standing() as stand:
             runs, extra = [finish(stand, "migrate")], {"replica_old_source": old}
             plan = finish(stand, "finish", arguments=[*PLAN, "-e", json.dumps(extra)])
-            points = choose(plan.trace, count, random.Random(seed))
+            points = at_changes(plan.trace, count, random.Random(seed))
             rows, more, wrong = chain(stand, "finish", points, say, extra=extra)
             figures: dict[str, Any] = {}
             if not wrong:
@@ -216,7 +215,7 @@ def all_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round
     """Everything, the long ones first."""
     return [
         *kill_rounds(trace, kills, seed),
-        *(Round(f"rollback {number}", undo_round(until, 6, seed + number))
+        *(Round(f"rollback {number}", undo_round(until, 8, seed + number))
           for number, until in enumerate((None, DRAIN, CHECK), 1)),
         *(Round(f"finish {old}", finish_round(old, 6, seed)) for old in ("keep", "delete")),
         *(Round(f"takeover {number:02}", takeover_round(turns, rival))

@@ -143,7 +143,7 @@ def environment(stand: Stand, directory: Path, mark: str, trace: bool = True) ->
     home.mkdir()
     return {
         **stand.sandbox.env,
-        "HOME": str(home), "TMPDIR": str(directory / "tmp"), "LC_ALL": "C.UTF-8",
+        "HOME": str(home), "TMPDIR": str(directory / "tmp"), "LC_ALL": "C.UTF-8", "TZ": "America/New_York",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",
         "ANSIBLE_COLLECTIONS_PATH": str(CHECKOUT / "build" / "collections"),
