@@ -197,7 +197,7 @@ def absent(rds, params):
 def apply(module, rds, plan):
     if plan.changed:
         lock = Lock(module.client("ec2"), module.params["journal"])
-        carry_out(plan, parameter_work.operations(rds), lock.guard)
+        carry_out(plan, parameter_work.operations(lock.cover(rds)), lock.guard)
 
 
 def body(module):

@@ -252,6 +252,7 @@ def make_plan(module, rds, wish, seen):
 def apply(module, rds, wish, plan):
     ec2 = module.client("ec2")
     lock = Lock(ec2, module.params["journal"])
+    lock.cover(rds)
     patience = Patience(module.params["wait_timeout"], lock.keep_alive)
     if module.params["state"] == "absent":
         work = removal.Removal(rds, wish, lock, patience, utc_now, ec2)

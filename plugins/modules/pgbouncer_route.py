@@ -45,6 +45,11 @@ options:
     description: Seconds running transactions get to end; after them every pause is taken back and the module fails.
     type: int
     default: 10
+  not_after:
+    description:
+      - A moment, in seconds since 1970, after which nothing is changed any more. By then another run may rightly hold
+        the migration, and would not know of clients that are held by this one.
+    type: float
 """
 
 EXAMPLES = r"""
@@ -76,6 +81,7 @@ routes:
 """
 
 import os
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -123,6 +129,18 @@ def make_plan(params, now, config):
     return pgbouncer.plan_route(now, read(config), params["host"] or "(not known yet)", params["port"])
 
 
+def in_time(limit):
+    """What is done before each change: nothing comes late, after a network that was away or a machine that slept."""
+    def check(step):
+        if limit and time.time() > limit:
+            raise pgbouncer.PoolerError(
+                f"too late to {step.sentence}: the lease of this run may have run out, and another may hold the "
+                "migration. Nothing more was changed. Cure: run again; it goes on from the real state."
+            )
+
+    return check
+
+
 def main():
     module = AnsibleModule(
         argument_spec={
@@ -133,6 +151,7 @@ def main():
             "host": {"type": "str"},
             "port": {"type": "int", "default": 5432},
             "pause_timeout": {"type": "int", "default": 10},
+            "not_after": {"type": "float"},
         },
         required_if=[("state", "routed", ["config"])],
         supports_check_mode=True,
@@ -150,7 +169,7 @@ def main():
                 "resume": switch.release,
                 "write": lambda text: write(module, config, text),
                 "reload": lambda **wish: switch.reload(config=str(config), **wish),
-            })
+            }, in_time(params["not_after"]))
         module.exit_json(**plan.result(), routes=dict(plan.before))
     except MigrationError as error:
         module.fail_json(msg=error.message)

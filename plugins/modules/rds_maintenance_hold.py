@@ -87,6 +87,7 @@ def switch(rds, lock, name, on):
 
 def apply(module, rds, plan):
     name, lock = module.params["instance"], Lock(module.client("ec2"), module.params["journal"])
+    lock.cover(rds)
     carry_out(plan, {"set": lambda on: switch(rds, lock, name, on)}, lock.guard)
     if plan.changed and module.params["wait"]:
         wanted = plan.after["auto_minor_version_upgrade"]

@@ -169,7 +169,7 @@ def body(module):
     rds, ec2 = module.client("rds"), module.client("ec2")
     lock = None if module.check_mode else Lock(ec2, params["journal"])
     work = quiesce.Work(
-        rds, door, lock,
+        lock.cover(rds) if lock else rds, door, lock,
         Patience(params["wait_timeout"], lock.keep_alive if lock else lambda: None, since=time.monotonic()), utc_now,
     )
     seen, family = work.describe(), known_family(ec2, params["journal"])

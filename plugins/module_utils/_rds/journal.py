@@ -32,6 +32,8 @@ TAGS_ON_A_GROUP = 50
 HOLDER_LENGTH = 180
 POLL = 1.0
 RACES = 10
+READS = ("Describe", "List")
+CURE = ". Nothing more was changed. Cure: run again; it goes on from the real state."
 VISIBLE = 30
 
 
@@ -237,14 +239,30 @@ class Lock:
         self._ec2, self._now = ec2, now
         self._migration, self._holder = journal["migration"], journal["holder"]
         self._generation, self._group_id = journal["generation"], journal["group_id"]
+        lock = f"the lock of {self._holder} (generation {self._generation})"
+        self._lost = f"migration {self._migration}: {lock} is lost: "
         self._kept_at: datetime | None = None
+
+    def cover(self, client: Any) -> Any:
+        """The client, through which no change is sent any more once the lease has run out.
+
+        Between a guard and its change there may be retries, a network that is away, a machine that sleeps: by then
+        another run may rightly hold the migration.
+        """
+        client.meta.events.register("before-send", self._in_time)
+        return client
+
+    def _in_time(self, event_name: str, **_request: Any) -> None:
+        operation = event_name.rpartition(".")[2]
+        if operation.startswith(READS) or (self._kept_at and self._now() < self._kept_at + LEASE):
+            return
+        raise LeaseLost(f"{self._lost}its lease ran out before {operation} could be sent{CURE}", code="lease_lost")
 
     def _look(self) -> Family:
         """The family, of which our group is the newest and names us; else LeaseLost."""
         family = read(self._ec2, self._migration, group_id=self._group_id)
         newest = family.newest
-        lost = f"migration {self._migration}: the lock of {self._holder} (generation {self._generation}) is lost: "
-        cure = ". Nothing more was changed. Cure: run again; it goes on from the real state."
+        lost, cure = self._lost, CURE
         if newest is None:
             raise LeaseLost(f"{lost}its group {self._group_id} is gone{cure}", code="lease_lost")
         lease = newest.lease

@@ -163,9 +163,13 @@ def let_in(ec2: Any, family: Family, cidrs: Sequence[str] | None, port: int) -> 
 
 
 def release(ec2: Any, journal: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the lock back. One whose group was deleted meanwhile (``state: absent``) is given back already."""
+    """Give the lock back. One whose group was deleted meanwhile (``state: absent``) is given back already.
+
+    Unless a newer one says that another run had taken the migration over, and cleared the group away: LeaseLost.
+    """
     family = read(ec2, journal["migration"], group_id=journal.get("group_id"))
-    if family.newest and journal.get("group_id") in family.group_ids:
+    superseded = family.newest and family.newest.number > (journal.get("generation") or family.newest.number)
+    if superseded or journal.get("group_id") in family.group_ids:
         Lock(ec2, journal).release()
     return result(family, unheld(journal["migration"]))
 

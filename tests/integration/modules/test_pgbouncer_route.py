@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -463,3 +464,16 @@ def test_r32_the_first_client_of_a_pool_waits_no_longer_than_client_login_timeou
     stand.run("paused")
     with pytest.raises(psycopg2.OperationalError, match="client_login_timeout"):
         stand.serves()
+
+
+# Late
+
+@pytest.mark.parametrize("state", ["paused", "resumed", "routed"])
+def test_what_comes_after_the_lease_changes_nothing(stand: Stand, state: str) -> None:
+    if state != "paused":
+        stand.run("paused")
+    before, text = stand.state(), stand.config.read_bytes()
+    result = stand.run(state, not_after=time.time() - 1)
+    assert result["failed"] and result["msg"].startswith("too late to ")
+    assert (stand.state(), stand.config.read_bytes()) == (before, text)
+    assert stand.run(state, not_after=time.time() + 50)["changed"]
