@@ -9,13 +9,49 @@ Where they are kept differs by path (tags of a security group, or a table); what
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
+import platform
+import re
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from ._errors import MigrationError
+
 LEASE = timedelta(seconds=60)
+
+HOLDER_LENGTH = 180
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def check_name(migration: str) -> None:
+    """Raise MigrationError for what can't be part of a security group's or a slot's name."""
+    if not _NAME.fullmatch(migration):
+        raise MigrationError(
+            f"journal.migration: {migration!r} cannot be the name of a migration. "
+            "Cure: lower-case letters, digits and single hyphens."
+        )
+
+
+def holder_name(user: str, host: str, token: str, job: str = "") -> str:
+    """``user@host#token job 17``: names a run for a person, and tells any two runs apart. Fits into the lease's tag."""
+    name, mark, work = f"{user}@{host}", f"#{token}", f" job {job}" if job else ""
+    room = HOLDER_LENGTH - len(mark)
+    work = work[:room // 2]
+    return name[:room - len(work)] + mark + work
+
+
+def holder_of_this_run(job: str = "") -> str:
+    """A holder's name that no other run has."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = f"uid{os.getuid()}"
+    return holder_name(user, platform.node() or "unknown", secrets.token_hex(4), job)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What ``pg_journal`` does with the lock of both sides: take, renew, give back, clear away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .._journal import check_name, holder_of_this_run, merge
+from .._plan import Plan, Step, carry_out
+from . import journal, lease
+from .connection import Session
+
+__all__ = ["check_name", "go", "result"]
+
+
+def result(
+    migration: str, held: Mapping[str, Any] | None = None, taken_over: bool = False,
+    events: Mapping[str, Any] | None = None, plan: Plan = Plan(),
+) -> dict[str, Any]:
+    """The module's return value; without ``held`` nobody holds it."""
+    nobody = {"migration": migration, "generation": None, "holder": None, "group_id": None}
+    return {
+        **plan.result(), "journal": dict(held or nobody), "taken_over": taken_over,
+        "events": {name: event.as_dict() for name, event in (events or {}).items()},
+    }
+
+
+def go(source: Session, target: Session, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the lock into the state that is asked for. Raises PgError (code ``held``) and LeaseLost."""
+    held, migration, taken_over = dict(params["journal"]), params["journal"]["migration"], False
+    if params["state"] == "absent":
+        return _absent((source, target), held, check_mode)
+    if check_mode:
+        return result(migration, events=_events(source, target, migration))
+    if params["state"] == "released":
+        for side in (target, source):
+            lease.release(side, held)
+        return result(migration, events=_events(source, target, migration))
+    if held["generation"]:
+        for side in (source, target):
+            lease.renew(side, held)
+    else:
+        held, taken_over = _take(source, target, params)
+    return result(migration, held, taken_over, _events(source, target, migration))
+
+
+def _take(source: Session, target: Session, params: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Both sides, the source first: who has that one only has to wait for the target, and nobody waits for them."""
+    migration, holder = params["journal"]["migration"], holder_of_this_run(params["job"])
+    queue = lease.Queue(params["take_over"], params["wait_timeout"])
+    behind, _other = lease.read(target, migration)
+    first, over = lease.acquire(source, migration, holder, queue, behind + 1)
+    held = {"migration": migration, "generation": first.generation, "holder": holder, "group_id": None}
+    try:
+        # Whoever held the target alone has lost the source, and stops at its next step.
+        second, over_there = lease.acquire(target, migration, holder, queue, first.generation)
+    except BaseException:
+        lease.release(source, held)
+        raise
+    if second.generation != first.generation:
+        lease.release(source, held)
+        lease.release(target, {**held, "generation": second.generation})
+        return _take(source, target, params)
+    return held, over or over_there
+
+
+def _absent(sides: tuple[Session, Session], held: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    migration = held["migration"]
+    there = {side.where: side for side in sides if journal.read(side, migration) or lease.read(side, migration)[0]}
+    plan = Plan(
+        tuple(
+            Step("clear", f"remove migration {migration} from the journal on {where}", {"where": where})
+            for where in there
+        ),
+        {"journals": sorted(there)}, {"journals": []},
+    )
+    if not check_mode:
+        for side in there.values() if held["generation"] else ():
+            lease.renew(side, held)
+        carry_out(plan, {"clear": lambda where: lease.clear(there[where], migration)}, lambda step: None)
+    return result(migration, plan=plan)
+
+
+def _events(source: Session, target: Session, migration: str) -> dict[str, Any]:
+    return merge([event for side in (source, target) for event in journal.read(side, migration).values()])
