@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE))
 
 from report import Row, table, totals, write  # noqa: E402  beside this file
 from rounds import Round, all_rounds, survey  # noqa: E402
-from runs import STOP, Interrupted  # noqa: E402
+from runs import STOP  # noqa: E402
 from stand import CHECKOUT  # noqa: E402
 
 BUILD = CHECKOUT / "build"
@@ -55,9 +55,9 @@ class Stage:
         began = time.monotonic()
         try:
             rows = one.play(lambda row: self.say(f"{one.name:22} {row.line()}"), BUILD / "chaos" / one.name)
-        except Interrupted:
-            return
         except Exception as error:
+            if STOP.is_set():
+                return  # whatever it was: the ground is taken away from under it
             rows = [Row("harness", "", one.name, type(error).__name__, wrong=[str(error)[-1500:]])]
         for row in rows:
             row.round = one.name
@@ -74,7 +74,7 @@ class Stage:
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
-    parser.add_argument("--kills", type=int, default=130, help="of migrate.yml, every boundary first (%(default)s)")
+    parser.add_argument("--kills", type=int, default=140, help="of migrate.yml, every boundary first (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="how points and kills are paired (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAMES",
                         help="rounds whose name begins so: kills,rollback,finish,takeover,network,server,fault")
@@ -90,7 +90,11 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     print("chaos: a clean run of migrate.yml, to learn its boundaries", flush=True)
-    trace = survey()
+    try:
+        trace = survey()
+    except KeyboardInterrupt:
+        print("chaos: interrupted", flush=True)
+        return 130
     chosen = tuple(name.strip() for name in given.only.split(",")) if given.only else ("",)
     rounds = [one for one in all_rounds(trace, given.kills, given.seed) if one.name.startswith(chosen)]
     size = f"{len(trace)} boundaries, {len(rounds)} rounds"

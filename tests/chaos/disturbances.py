@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from cloudpg_sandbox.testing import ControlError
 from stand import Stand
 from verdict import families
 
@@ -37,7 +41,7 @@ class Disturbance:
     """``strike`` happens when the run comes to ``halt`` (None: before it starts), ``mend`` when it has ended.
 
     ``cause`` has to be in the message when the run fails, if it ``may_stop`` at all. ``crash``: writes that were never
-    flushed may be gone.
+    flushed may be gone. ``far``: the controller comes by ways that can be lost.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Disturbance:
     mend: Callable[[Stand], None] = nothing
     cause: str = ""
     crash: bool = False
+    far: bool = False
     may_stop: bool = True
     settings: dict[str, str] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
@@ -61,6 +66,19 @@ def server(which: str, action: str) -> Callable[[Stand], None]:
         stand.sandbox.control("POST", f"servers/{identifier}", {"action": action})
 
     return act
+
+
+def cut(which: str, seconds: float = 4.0) -> Callable[[Stand], None]:
+    """Every connection to it is cut again and again, beside the run that goes on."""
+
+    def again(stand: Stand) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with suppress(OSError, ControlError):
+                server(which, "drop_connections")(stand)
+            time.sleep(0.2)
+
+    return lambda stand: threading.Thread(target=again, args=(stand,), daemon=True).start()
 
 
 # The controller's network
@@ -81,6 +99,21 @@ def shut_out(stand: Stand) -> None:
     ec2 = stand.sandbox.client("ec2")
     for group_id in _ids(stand):
         ec2.revoke_security_group_ingress(GroupId=group_id, IpPermissions=_rule(stand))
+
+
+def loss(*sides: str, seconds: float | None = None) -> Callable[[Stand], None]:
+    """The ways to these servers are lost, for so many seconds or until they are restored."""
+
+    def act(stand: Stand) -> None:
+        for side in sides:
+            stand.ways[side].lose(seconds)
+
+    return act
+
+
+def restored(stand: Stand) -> None:
+    for way in stand.ways.values():
+        way.restore()
 
 
 # The API
@@ -108,89 +141,98 @@ def no_faults(stand: Stand) -> None:
     stand.sandbox.control("DELETE", "faults")
 
 
+# Each list is a round: runs on one stand, of which each but the last stops before the target is promoted.
+SHUT_OUT = r"no pg_hba\.conf entry|reach"
+LOST = "timeout|timed out|closed|terminated|reach"
 NETWORK = [
-    *(
-        Disturbance(f"connections of the {side} are cut before {name}", halt, server(side, "drop_connections"))
+    [
+        Disturbance(f"the network to the {side} is lost before {name}", halt, loss(side), restored, LOST, far=True)
         for side, name, halt in (
-            ("source", "the proof", PROVE), ("source", "the last position", MARKED), ("target", "the drain", DRAIN),
-            ("target", "the check", CHECK),
+            ("source", "the proof", PROVE), ("source", "the last position", MARKED), ("target", "the gate", GATE),
+            ("target", "the drain", DRAIN), ("target", "the check", CHECK),
         )
-    ),
-    Disturbance("the controller is shut out before the proof", PROVE, shut_out, cause=r"no pg_hba\.conf entry|reach"),
-    Disturbance("the controller is shut out before the drain", DRAIN, shut_out, cause=r"no pg_hba\.conf entry|reach"),
-    Disturbance("the controller is shut out before the check", CHECK, shut_out, cause=r"no pg_hba\.conf entry|reach"),
+    ],
+    [Disturbance("the network to both is lost before the check", CHECK, loss("source", "target"), restored, LOST,
+                 far=True)],
+    [Disturbance("the network to both is lost for five seconds before the drain", DRAIN,
+                 loss("source", "target", seconds=5), cause=LOST, far=True)],
+    [
+        Disturbance(f"the controller is shut out before {name}", halt, shut_out, cause=SHUT_OUT)
+        for name, halt in (("the proof", PROVE), ("the drain", DRAIN), ("the check", CHECK))
+    ],
+    [Disturbance("connections of the source are cut for four seconds from the proof on", PROVE, cut("source"),
+                 cause=LOST)],
+    [Disturbance("connections of the target are cut for four seconds from the drain on", DRAIN, cut("target"),
+                 cause=LOST)],
 ]
 SERVERS = [
-    Disturbance("the source restarts while the target is built", BUILD, server("source", "restart")),
-    Disturbance("the source restarts before it is closed", CLOSE, server("source", "restart")),
-    Disturbance("the source is killed before it is closed", CLOSE, server("source", "kill"), server("source", "start"),
-                crash=True),
-    Disturbance("the source is killed before the proof", PROVE, server("source", "kill"), server("source", "start"),
-                cause="refused|reach", crash=True),
-    Disturbance("the source stops before the drain", DRAIN, server("source", "stop"), server("source", "start"),
-                cause="refused|reach"),
-    Disturbance("the source stops before the check", CHECK, server("source", "stop"), server("source", "start"),
-                cause="refused|reach"),
-    Disturbance("the target restarts before the drain", DRAIN, server("target", "restart")),
-    Disturbance("the target stops before the drain", DRAIN, server("target", "stop"), server("target", "start"),
-                cause="refused|reach"),
-    Disturbance("the target is killed before the promotion", PROMOTE, server("target", "kill"),
-                server("target", "start"), cause="."),
-    Disturbance("the target stops before the check", CHECK, server("target", "stop"), server("target", "start"),
-                cause="refused|reach"),
+    [Disturbance("the source restarts while the target is built", BUILD, server("source", "restart"))],
+    [Disturbance("the source is killed before it is closed", CLOSE, server("source", "kill"), server("source", "start"),
+                 crash=True)],
+    [Disturbance("the target restarts before the drain", DRAIN, server("target", "restart"))],
+    [
+        Disturbance(f"the {side} {what} before {name}", halt, server(side, action), server(side, "start"), cause,
+                    crash=action == "kill")
+        for side, what, action, name, halt, cause in (
+            ("source", "is killed", "kill", "the proof", PROVE, "refused|reach"),
+            ("source", "stops", "stop", "the drain", DRAIN, "refused|reach"),
+            ("target", "stops", "stop", "the drain", DRAIN, "refused|reach"),
+            ("target", "is killed", "kill", "the promotion", PROMOTE, ""),
+        )
+    ],
+    [Disturbance("the target stops before the check", CHECK, server("target", "stop"), server("target", "start"),
+                 cause="refused|reach")],
 ]
-HURRY = {"migration_max_outage": 42, "replica_undo_seconds": 30}
+HURRY = {"migration_max_outage": 60, "replica_undo_seconds": 30}
 WITHOUT_LOGIN = {"migration_controller_cidrs": []}
+# The token runs out again and again: each run goes on from where the one before it was left without any power.
+TOKENS = [
+    Disturbance(f"the token runs out {name}", halt, fault("expired_token", operation="*"), no_faults,
+                "token has expired")
+    for name, halt in (("before the source is closed", CLOSE), ("before the promotion", PROMOTE),
+                       ("at the open", OPEN), ("after the open", GROUPS))
+]
+DENIED = [
+    Disturbance(f"{operation} is not allowed", None, fault("access_denied", operation=operation), no_faults,
+                "permission is missing")
+    for operation in ("ec2:CreateSecurityGroup", "rds:CreateDBCluster", "rds:RebootDBInstance",
+                      "rds:PromoteReadReplicaDBCluster", "rds:ModifyDBCluster")
+]
 FAULTS = [
-    *(Disturbance(f"throttling of a fifth of all calls, seed {seed}", None,
-                  fault("throttling", operation="*", rate=0.2, seed=seed), no_faults, "throttled") for seed in (1, 2)),
-    Disturbance("a fifth of all calls answers 500", None, fault("internal_error", operation="*", rate=0.2), no_faults,
-                "the service failed"),
-    Disturbance("a fifth of all calls answers 503", None, fault("service_unavailable", operation="*", rate=0.2),
-                no_faults, "the service failed"),
-    *(Disturbance(f"a tenth of all answers is lost, seed {seed}", None,
-                  fault("drop_response", operation="*", rate=0.1, seed=seed), no_faults, "no answer")
-      for seed in (1, 2)),
-    Disturbance("throttling, 500 and lost answers at once", None, both(
-        fault("throttling", operation="*", rate=0.1, seed=3), fault("internal_error", operation="*", rate=0.1, seed=4),
-        fault("drop_response", operation="*", rate=0.05, seed=5)), no_faults, "throttled|failed|no answer"),
-    *(Disturbance(f"the answer to {operation} is lost", None, fault("drop_response", operation=operation, times=1),
-                  no_faults, "no answer")
-      for operation in ("rds:CreateDBCluster", "rds:CreateDBInstance", "rds:PromoteReadReplicaDBCluster",
-                        "rds:ModifyDBInstance", "rds:RebootDBInstance", "ec2:CreateSecurityGroup")),
-    *(Disturbance(f"{operation} is not allowed", None, fault("access_denied", operation=operation), no_faults,
-                  "permission is missing")
-      for operation in ("ec2:CreateSecurityGroup", "ec2:CreateTags", "rds:CreateDBCluster", "rds:RebootDBInstance",
-                        "rds:PromoteReadReplicaDBCluster", "rds:ModifyDBCluster")),
-    Disturbance("the token runs out before the source is closed", CLOSE, fault("expired_token", operation="*"),
-                no_faults, "token has expired"),
-    Disturbance("the token runs out before the promotion", PROMOTE, fault("expired_token", operation="*"), no_faults,
-                "token has expired"),
-    Disturbance("the token runs out at the open", OPEN, fault("expired_token", operation="*"), no_faults,
-                "token has expired"),
-    Disturbance("the token runs out after the open", GROUPS, fault("expired_token", operation="*"), no_faults,
-                "token has expired"),
-    Disturbance("the cluster's creation fails", None, fault("refuse_transition", identifier="{cluster}",
-                                                            transition="creating"), no_faults, "failed"),
-    Disturbance("the member's creation fails", None, fault("refuse_transition", identifier="{member}",
-                                                           transition="creating"), no_faults, "failed"),
-    Disturbance("the promotion is given up", None, fault("refuse_transition", identifier="{cluster}",
-                                                         transition="promoting"), no_faults, "promot",
-                variables=HURRY),
-    Disturbance("the promotion takes too long", None, fault("slow_transition", identifier="{cluster}",
-                                                            transition="promoting", factor=200), no_faults,
-                "promot|waited", variables=HURRY),
-    Disturbance("the source's reboot takes too long", None, fault("slow_transition", identifier="{source}",
-                                                                  transition="rebooting", factor=120), no_faults,
-                "reboot|waited", variables=HURRY),
-    Disturbance("metrics of the lag are missing", None,
-                fault("missing_metrics", metric="RDSToAuroraPostgreSQLReplicaLag"), no_faults, "waited|figure",
-                variables={"migration_build_timeout": 15}),
-    Disturbance("metrics are missing behind the fence, without a login", PROVE, fault("missing_metrics", metric="*"),
-                no_faults, "waited|sample|figure", variables={**HURRY, **WITHOUT_LOGIN}),
-    Disturbance("metrics are stale behind the fence, without a login", PROVE, fault("stale_metrics", metric="*"),
-                no_faults, "waited|sample|figure", variables={**HURRY, **WITHOUT_LOGIN}),
-    Disturbance("a reboot takes twice what an impatient runner gives a task", None,
-                fault("slow_transition", identifier="{source}", transition="rebooting", factor=60), no_faults,
-                settings={"ANSIBLE_TASK_TIMEOUT": "6"}, may_stop=False),
+    [Disturbance("throttling of a fifth of all calls", None,
+                 fault("throttling", operation="*", rate=0.2, seed=1), no_faults, "throttled")],
+    [Disturbance("a tenth of all calls answers 500, a tenth 503", None, both(
+        fault("internal_error", operation="*", rate=0.1, seed=2),
+        fault("service_unavailable", operation="*", rate=0.1, seed=3)), no_faults, "the service failed")],
+    [Disturbance("a tenth of all answers is lost", None,
+                 fault("drop_response", operation="*", rate=0.1, seed=1), no_faults, "no answer")],
+    [Disturbance("the answers to six calls that change something are lost", None, both(*(
+        fault("drop_response", operation=operation, times=1)
+        for operation in ("rds:CreateDBCluster", "rds:CreateDBInstance", "rds:PromoteReadReplicaDBCluster",
+                          "rds:ModifyDBInstance", "rds:RebootDBInstance", "ec2:CreateSecurityGroup"))),
+        no_faults, "no answer")],
+    DENIED,
+    TOKENS,
+    [Disturbance("the member's creation fails", None, fault("refuse_transition", identifier="{member}",
+                                                            transition="creating"), no_faults, "failed")],
+    [Disturbance("the promotion is given up", None, fault("refuse_transition", identifier="{cluster}",
+                                                          transition="promoting"), no_faults, "promot",
+                 variables=HURRY)],
+    [
+        Disturbance("the source's reboot takes too long", None, fault("slow_transition", identifier="{source}",
+                                                                      transition="rebooting", factor=240), no_faults,
+                    "reboot|waited", variables=HURRY),
+        Disturbance("the promotion takes too long", None, fault("slow_transition", identifier="{cluster}",
+                                                                transition="promoting", factor=240), no_faults,
+                    "promot|waited", variables=HURRY),
+    ],
+    [
+        Disturbance(f"metrics are {name} behind the fence, without a login", PROVE,
+                    fault(f"{name}_metrics", metric="*"), no_faults, "waited|sample|figure",
+                    variables={**HURRY, **WITHOUT_LOGIN})
+        for name in ("missing", "stale")
+    ],
+    [Disturbance("a reboot takes twice what an impatient runner gives a task", None,
+                 fault("slow_transition", identifier="{source}", transition="rebooting", factor=60), no_faults,
+                 settings={"ANSIBLE_TASK_TIMEOUT": "6"}, may_stop=False)],
 ]

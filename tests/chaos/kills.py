@@ -77,7 +77,7 @@ def chain(
     """
     rows, runs, given = [], [], {**(extra or {}), **({} if wait else TAKE_OVER)}
     for point in points:
-        this = _shortest(verb, point, rows)
+        this = shortest(verb, point, rows)
         run, reached = killed_run(stand, this, point, given)
         runs.append(run)
         code = run.process.returncode
@@ -97,7 +97,7 @@ def chain(
     return rows, runs, [] if last.process.returncode == 0 else [f"the last run failed: {tail(last)}"]
 
 
-def _shortest(verb: str, point: Point, before: Sequence[Row]) -> str:
+def shortest(verb: str, point: Point, before: Sequence[Row]) -> str:
     """migrate.yml is three playbooks in a row: where the first ones have been gone through, the last will do."""
     done = any(row.reached and row.point.startswith(point.name.split(" /")[0]) for row in before)
     return point.name.split(" /")[0].lower() if verb == "migrate" and done else verb

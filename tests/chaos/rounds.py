@@ -21,12 +21,12 @@ from kills import chain, tail
 from points import Point, at_boundaries, at_changes, chains, choose
 from report import Row
 from runs import Run, begin, finish
-from stand import Stand, standing
+from stand import OUTAGE, Stand, standing
 from takeover import TURNS, take_turns
 from verdict import TAKE_OVER, judge_finished, judge_open, judge_rolled_back
 
 Say = Callable[[Row], None]
-CHAIN = 7  # kills on one stand
+CHAIN = 16  # kills on one stand
 PLAN = ["--check"]
 ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(?:Action failed|Module failed): (.+)$", re.MULTILINE)
 
@@ -73,7 +73,7 @@ def kill_round(points: Sequence[Point], wait: bool) -> Callable[[Say, Path], lis
 
 
 def kill_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:
-    """Every boundary of a clean run, and moments within modules, dealt out to rounds; three wait for the lease."""
+    """Every boundary of a clean run, and moments within modules, dealt out to rounds; two wait for the lease."""
     dice = random.Random(seed)
     dealt = chains(choose(trace, kills, dice), CHAIN)
     rounds = [Round(f"kills {number:02}", kill_round(points, False)) for number, points in enumerate(dealt, 1)]
@@ -81,7 +81,7 @@ def kill_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Roun
     late = [point for point in at_boundaries(trace, dice) if point.place > min(held, default=0)]
     return rounds + [
         Round(f"kills lapse {number}", kill_round([point], True))
-        for number, point in enumerate(dice.sample(late, min(3, len(late))), 1)
+        for number, point in enumerate(dice.sample(late, min(2, len(late))), 1)
     ]
 
 
@@ -126,42 +126,51 @@ def finish_round(old: str, count: int, seed: int) -> Callable[[Say, Path], list[
 
 # What happens around a run
 
-def disturbed_round(what: Disturbance) -> Callable[[Say, Path], list[Row]]:
-    """migrate.yml while something happens; then what is needed to come to the same end."""
+def disturbed_round(several: Sequence[Disturbance]) -> Callable[[Say, Path], list[Row]]:
+    """migrate.yml while something happens, again for each that happens; then what is needed to come to the same end."""
 
     def play(say: Say, evidence: Path) -> list[Row]:
-        with standing(**what.variables) as stand:
-            row = Row("around", "migrate", what.halt or "from the beginning", what.name)
-            run = begin(stand, "migrate", halt=what.halt, settings=what.settings)
-            if what.halt is None:
-                what.strike(stand)
-            elif run.await_boundary(what.halt):
-                what.strike(stand)
-                run.let_go()
-            else:
-                row.reached = False
-            code = run.wait()
-            row.note = "went on" if code == 0 else f"stopped: {message(run)[:300]}"
-            say(row)
-            wrong = [] if code == 0 else complaints(run, what.cause)
-            if code and not what.may_stop:
-                wrong.append(f"it stopped: {message(run)[:500]}")
-            what.mend(stand)
-            runs = [run] if code == 0 else [run, *recover(stand)]
+        changes = {key: value for what in several for key, value in what.variables.items()}
+        with standing(far=any(what.far for what in several), **changes) as stand:
+            rows, runs, wrong = [], [], []
+            for what in several:
+                run, reached = disturb(stand, what, TAKE_OVER if runs else None)
+                runs.append(run)
+                said = "went on" if run.process.returncode == 0 else f"stopped: {message(run)[:300]}"
+                rows.append(Row("around", "migrate", what.halt or "from the beginning", what.name, reached, said))
+                say(rows[-1])
+                if run.process.returncode:
+                    wrong += complaints(run, what)
+            if runs[-1].process.returncode:
+                runs += recover(stand)
             if runs[-1].process.returncode:
                 wrong.append(f"it did not come to its end afterwards: {tail(runs[-1])}")
-                return judged([row], stand, runs, wrong, {}, evidence)
-            more, figures = judge_open(stand, runs, crashed=what.crash)
-            return judged([row], stand, runs, wrong + more, figures, evidence)
+                return judged(rows, stand, runs, wrong, {}, evidence)
+            more, figures = judge_open(stand, runs, crashed=any(what.crash for what in several))
+            return judged(rows, stand, runs, wrong + more, figures, evidence)
 
     return play
 
 
+def disturb(stand: Stand, what: Disturbance, extra: dict[str, Any] | None) -> tuple[Run, bool]:
+    """migrate.yml to its end while it happens, and whether the run came to where it was to happen."""
+    run, reached = begin(stand, "migrate", halt=what.halt, settings=what.settings, extra=extra), True
+    if what.halt is None:
+        what.strike(stand)
+    elif reached := run.await_boundary(what.halt):
+        what.strike(stand)
+        run.let_go()
+    run.wait()
+    what.mend(stand)
+    return run, reached
+
+
 def recover(stand: Stand) -> list[Run]:
     """What the status tells an operator to do: go on, or remove a dead target and begin again."""
-    runs = [finish(stand, "migrate", extra=TAKE_OVER)]
+    patient = {**TAKE_OVER, "migration_max_outage": OUTAGE}
+    runs = [finish(stand, "migrate", extra=patient)]
     if runs[0].process.returncode:
-        runs += [finish(stand, "rollback", extra=TAKE_OVER), finish(stand, "migrate", extra=TAKE_OVER)]
+        runs += [finish(stand, "rollback", extra=patient), finish(stand, "migrate", extra=patient)]
     return runs
 
 
@@ -171,20 +180,22 @@ def message(run: Run) -> str:
     return found[-1] if found else ""
 
 
-def complaints(run: Run, cause: str) -> list[str]:
+def complaints(run: Run, what: Disturbance) -> list[str]:
     """What is wrong with the way a run ended: it has to say why, and what to do, in words."""
     said, wrong = message(run), []
     if not said:
         wrong.append(f"it ended without a message: {run.output[-600:]}")
     if "Traceback" in run.output or "MODULE FAILURE" in run.output or "Unhandled" in run.output:
         wrong.append("it ended in a traceback")
-    if said and cause and not re.search(cause, said):
-        wrong.append(f"the message doesn't name the cause ({cause}): {said[:500]}")
+    if said and what.cause and not re.search(what.cause, said):
+        wrong.append(f"{what.name}: the message doesn't name the cause ({what.cause}): {said[:500]}")
+    if not what.may_stop:
+        wrong.append(f"{what.name}: it stopped: {said[:500]}")
     return wrong
 
 
-def around_rounds(name: str, list_of: Sequence[Disturbance]) -> list[Round]:
-    return [Round(f"{name} {number:02}", disturbed_round(what)) for number, what in enumerate(list_of, 1)]
+def around_rounds(name: str, list_of: Sequence[Sequence[Disturbance]]) -> list[Round]:
+    return [Round(f"{name} {number:02}", disturbed_round(several)) for number, several in enumerate(list_of, 1)]
 
 
 # All of them

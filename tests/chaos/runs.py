@@ -194,5 +194,6 @@ def await_silence(runs: Sequence[Run], seconds: float = 60.0) -> list[int]:
     """Wait until nothing of these runs is alive; what is, in the end."""
     deadline = time.monotonic() + seconds
     while (left := [pid for run in runs for pid in run.processes()]) and time.monotonic() < deadline:
-        time.sleep(0.1)
+        if STOP.wait(0.1):
+            raise Interrupted
     return left

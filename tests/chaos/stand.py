@@ -19,13 +19,14 @@ sys.path[:0] = [str(CHECKOUT / "extensions" / name) for name in ("demo", "sandbo
 
 import path_replica  # noqa: E402  beside the checkout's extensions, not installed
 from cloudpg_sandbox.testing import Sandbox, running  # noqa: E402
+from network import PORT, Way  # noqa: E402
 from scenario import Scenario  # noqa: E402
 from source import MASTER, OWNER, Instance, create_instance  # noqa: E402
 
 PACE = 0.2  # seconds a state of AWS lasts in the sandbox
 RATE = 40  # commits a second of all writers
 SOME = 40  # commits: enough to know that clients write
-OUTAGE = 900  # seconds: what is proven here is the end, not the time it takes
+OUTAGE = 3600  # seconds: what is proven here is the end, not the time it takes
 
 
 class Stand(Scenario):
@@ -34,12 +35,23 @@ class Stand(Scenario):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.runs: list[Any] = []
+        self.ways: dict[str, Way] = {}
 
     def close(self) -> None:
         """End everything, the runs that are still there as well."""
         for run in self.runs:
             run.kill_all()
+        for way in self.ways.values():
+            way.close()
         super().close()
+
+    def lay_ways(self) -> None:
+        """Let the controller come to either server by a way of its own."""
+        network = self.sandbox.network
+        self.ways = {
+            "source": Way(f"{network}.0.3", lambda: (self.source.host, PORT)),
+            "target": Way(f"{network}.0.4", lambda: (path_replica.target_host(self), PORT)),
+        }
 
     def build_source(self, *, major: int = 16) -> Instance:
         """The instance with the ledger's tables."""
@@ -62,10 +74,13 @@ class Stand(Scenario):
         target = dict(own["migration_target"])
         login = {key: value for key, value in target["postgres"].items() if key != "passfile"}
         target["postgres"] = {**login, "password": self.passwords[MASTER]}
-        return self.variables(**{
+        told = self.variables(**{
             **own, "migration_target": target, "migration_max_outage": OUTAGE,
             "migration_acknowledged": ["pooler-gives-up-early"], **changes,
         })
+        for side, way in self.ways.items():
+            told[f"migration_{side}"]["postgres"]["host"] = way.server_address[0]
+        return told
 
     def pooler_is_held(self) -> bool:
         """Whether PgBouncer holds the clients back."""
@@ -91,7 +106,7 @@ class Stand(Scenario):
 
 
 @contextmanager
-def standing(*, pace: float = PACE, writers: bool = True, **changes: Any) -> Iterator[Stand]:
+def standing(*, pace: float = PACE, writers: bool = True, far: bool = False, **changes: Any) -> Iterator[Stand]:
     """A stand with writers under way and an inventory written; everything is gone afterwards."""
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="cloudpg-chaos-"))
@@ -104,5 +119,7 @@ def standing(*, pace: float = PACE, writers: bool = True, **changes: Any) -> Ite
         if writers:
             stand.start_writers(RATE)
             stand.await_commits(SOME)
+        if far:
+            stand.lay_ways()
         stand.write_inventory(stand.settings(**changes))
         yield stand

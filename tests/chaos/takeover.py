@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from kills import tail
+from kills import shortest, tail
 from points import Point, at_boundaries, in_modules
 from report import Row
 from runs import Run, begin, finish
@@ -45,9 +45,9 @@ def TURNS(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str
     ]
 
 
-def asleep(stand: Stand, point: Point) -> Run:
+def asleep(stand: Stand, verb: str, point: Point) -> Run:
     """A run, and all it has started, stopped at a point."""
-    run = begin(stand, "migrate", halt=None if point.after_ms else point.boundary, extra=TAKE_OVER)
+    run = begin(stand, verb, halt=None if point.after_ms else point.boundary, extra=TAKE_OVER)
     if run.await_boundary(point.boundary):
         if point.after_ms:
             began = next(entry["at"] for entry in run.trace if entry["boundary"] == point.boundary)
@@ -61,8 +61,9 @@ def take_turns(stand: Stand, points: Sequence[Point], rival: str, say) -> tuple[
     rows, sleepers, wrong = [], [], []
     try:
         for point in points:
-            run = asleep(stand, point)
-            row = Row("asleep", "migrate", point.name, "STOP, CONT", reached=not run.ended())
+            verb = shortest("migrate", point, rows)
+            run = asleep(stand, verb, point)
+            row = Row("asleep", verb, point.name, "STOP, CONT", reached=not run.ended())
             rows.append(row)
             say(row)
             if row.reached:

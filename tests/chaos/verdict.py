@@ -99,10 +99,18 @@ def leftovers(stand: Stand, runs: Sequence[Run]) -> list[str]:
         wrong.append(f"faults are left: {faults}")
     if strange := {path.name for path in stand.pooler.directory.iterdir()} - POOLER_FILES:
         wrong.append(f"files are left beside the pooler's: {', '.join(sorted(strange))}")
+    wrong += [f"{path} is left by a run that ended well" for path in temporary(runs)]
     wrong += [f"a password is in {path}" for path in with_secrets(stand, stand.directory / "runs")]
     if (CHECKOUT / "pgbouncer.ini").exists():
         wrong.append("a file is left in the checkout")
     return wrong
+
+
+def temporary(runs: Sequence[Run]) -> list[str]:
+    """What runs that ended well have left where temporary things are. (One that was killed leaves Ansible's own.)"""
+    ended = [run.directory for run in runs if run.process.returncode == 0]
+    places = [one / name for one in ended for name in ("tmp", "here", "home/.ansible/tmp") if (one / name).exists()]
+    return [str(path.relative_to(place.parents[1])) for place in places for path in place.iterdir()]
 
 
 def again(stand: Stand, verb: str, extra: dict[str, Any] | None = None) -> list[str]:
