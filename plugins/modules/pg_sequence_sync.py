@@ -110,7 +110,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical import sequence_work, sequences
-from ansible_collections.cloudpg.migration.plugins.module_utils._logical.refusal import as_dicts, refuse_blockers
+from ansible_collections.cloudpg.migration.plugins.module_utils._logical.results import as_dicts, bounded, refuse_blockers
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import SHOWN, Selection
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
@@ -143,7 +143,7 @@ def converge(params, check_mode):
         if not check_mode:
             carry_out(plan, {"set": lambda values: sequence_work.write(sides["target"], values)})
     return {
-        **plan.result(),
+        **bounded(plan),
         "counts": sequences.counts(moves),
         "sequences": [move.as_dict() for move in moves if move.verdict == sequences.SET][:SHOWN],
         "ahead": [move.target.name for move in moves if move.verdict == sequences.AHEAD][:SHOWN],

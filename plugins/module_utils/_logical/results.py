@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A wish that isn't carried out because of what was found."""
+"""What the modules that follow a source have to say: bounded results, and wishes refused for what was found."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from .._errors import MigrationError
 from .._findings import Finding, judge
+from .._plan import Plan
 from .selection import NAMED, SHOWN
 
 
@@ -34,5 +35,14 @@ def refuse_blockers(findings: Iterable[Finding], acknowledged: Sequence[str] = (
     blockers = judge(found, acknowledged).blockers
     if blockers:
         more = len(blockers) - NAMED
-        lines = [f"{one.object}: {one.reason} ({one.id}, {one.fact}). Cure: {one.cure}" for one in blockers[:NAMED]]
+        lines = [f"{one.object}: {one.reason} ({one.id}, {one.fact}). Cure: {one.cure}." for one in blockers[:NAMED]]
         raise Refused(" ".join(lines) + (f" {more} more findings are like these." if more > 0 else ""), found)
+
+
+def bounded(plan: Plan) -> dict[str, Any]:
+    """What every module returns of its plan, however many steps it has."""
+    result = plan.result()
+    more = len(result["actions"]) - SHOWN
+    if more > 0:
+        result["actions"] = [*result["actions"][:SHOWN], f"and {more} more"]
+    return result
