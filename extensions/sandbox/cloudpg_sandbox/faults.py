@@ -170,10 +170,15 @@ class Faults:
             self._striking(("drop_response",), lambda fault: fault.concerns_call(service, operation or "", params))
         )
 
-    def slow_factor(self, identifier: str, transition: str) -> float:
-        """How many times longer than usual a transition takes."""
-        fault = self._striking(("slow_transition",), lambda one: one.concerns("transition", transition, identifier))
-        return float(fault.spec.get("factor", SLOWER)) if fault else 1.0
+    def slow_transition(self, identifier: str, transition: str) -> Fault | None:
+        """The fault that slows a transition down, if one strikes."""
+        return self._striking(("slow_transition",), lambda one: one.concerns("transition", transition, identifier))
+
+    def factor(self, slow: Fault | None) -> float:
+        """How many times longer than usual a transition takes: 1 again as soon as its fault is taken away."""
+        with self._lock:
+            in_force = slow is not None and slow.number in self._faults
+        return float(slow.spec.get("factor", SLOWER)) if in_force else 1.0
 
     def refuse(self, identifier: str, transition: str) -> bool:
         """Whether a transition ends in failure."""

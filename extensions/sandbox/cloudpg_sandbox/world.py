@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,8 @@ from .servers import Server
 
 LOGGER = logging.getLogger("cloudpg_sandbox")
 ADDRESSES_IN_A_BLOCK = 250
+# How often a slowed transition looks whether its fault is still there.
+LOOK_SECONDS = 0.05
 
 
 class World:
@@ -100,7 +103,12 @@ class World:
 
     def pause(self, identifier: str, transition: str) -> None:
         """Let a transition take its time, at no time when the sandbox stops; a fault may refuse it then."""
-        self.stopping.wait(self.settings.pace * self.faults.slow_factor(identifier, transition))
+        slow, began = self.faults.slow_transition(identifier, transition), time.monotonic()
+        while not self.stopping.is_set():
+            left = began + self.settings.pace * self.faults.factor(slow) - time.monotonic()
+            if left <= 0:
+                break
+            self.stopping.wait(min(left, LOOK_SECONDS) if slow else left)
         if self.faults.refuse(identifier, transition):
             raise TransitionRefused(f"{transition} was refused by a fault")
 

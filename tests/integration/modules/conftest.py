@@ -25,6 +25,8 @@ MODULES = "ansible_collections.cloudpg.migration.plugins.modules"
 USER, PASSWORD = "shop_admin", "a-long-password-of-the-tests-4711"
 NUMBERS = itertools.count(1)
 READS = ("Describe", "List", "Get")
+# Slowed down by this factor, a state stays until its fault is taken away.
+UNTIL_TOLD = 100_000
 # Reading the descriptions of the services is most of what a module's start costs: once for all of them.
 LOADER = botocore.loaders.create_loader()
 
@@ -207,6 +209,12 @@ def faults(sandbox: Sandbox) -> Iterator[Callable[..., str]]:
     """Inject faults that end with the test."""
     yield lambda name, **details: sandbox.control("POST", "faults", {"name": name, **details})["id"]
     sandbox.control("DELETE", "faults")
+
+
+@pytest.fixture
+def faults_end(sandbox: Sandbox) -> Callable[[], None]:
+    """Take all faults away; what they slowed down goes on at once."""
+    return lambda: sandbox.control("DELETE", "faults")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from cloudpg_sandbox.testing import wait_until
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import journal as locks
 
-from .conftest import start_module
+from .conftest import UNTIL_TOLD, start_module
 
 CLASS = "db.r6g.large"
 PREDICTED = {"generation": None, "holder": None, "group_id": None}
@@ -110,13 +110,14 @@ def test_r1_r2_a_replica_is_made_with_its_instance_and_a_second_time_nothing_hap
     assert site.replica(tags={"team": "web"}, deletion_protection=True)["changed"] is False
 
 
-def test_r2_without_waiting_it_does_what_can_be_done_now_and_a_second_call_goes_on(cloud, site, faults):
-    faults("slow_transition", transition="creating", identifier=site.cluster, factor=20)
+def test_r2_without_waiting_it_does_what_can_be_done_now_and_a_second_call_goes_on(cloud, site, faults, faults_end):
+    faults("slow_transition", transition="creating", identifier=site.cluster, factor=UNTIL_TOLD)
     with cloud.calls() as calls:
         first, second = site.replica(wait=False), site.replica(wait=False)
     assert (first["changed"], first["phase"]) == (True, "creating_cluster")
     assert (second["changed"], second["phase"]) == (False, "creating_cluster")
     assert calls.changes == ["CreateTags", "CreateDBCluster"]
+    faults_end()
     wait_until(lambda: cloud.cluster(site.cluster)["Status"] == "available")
     third = site.replica(wait=False)
     assert (third["changed"], third["phase"]) == (True, "creating_instance")
@@ -197,7 +198,7 @@ def test_r6_an_instance_that_fails_is_named_at_once(site, faults):
 
 
 def test_the_timeout_is_honoured_and_a_second_run_goes_on_waiting(site, faults):
-    fault = faults("slow_transition", transition="creating", identifier=site.cluster, factor=60)
+    fault = faults("slow_transition", transition="creating", identifier=site.cluster, factor=UNTIL_TOLD)
     waited = site.replica(wait_timeout=1)
     assert waited["failed"] and waited["code"] == "wait_timeout"
     assert f"last seen: cluster {site.cluster} is creating" in waited["msg"]
@@ -207,8 +208,8 @@ def test_the_timeout_is_honoured_and_a_second_run_goes_on_waiting(site, faults):
     assert [action.split()[1] for action in done["actions"]] == ["instance"]
 
 
-def test_r33_a_run_that_lost_its_lock_while_it_waited_changes_nothing_more(cloud, site, faults):
-    faults("slow_transition", transition="creating", identifier=site.cluster, factor=30)
+def test_r33_a_run_that_lost_its_lock_while_it_waited_changes_nothing_more(cloud, site, faults, faults_end):
+    faults("slow_transition", transition="creating", identifier=site.cluster, factor=UNTIL_TOLD)
     running = site.start()
     wait_until(lambda: cloud.has_cluster(site.cluster))
     with cloud.calls() as calls:
@@ -216,6 +217,7 @@ def test_r33_a_run_that_lost_its_lock_while_it_waited_changes_nothing_more(cloud
             cloud.ec2, site.journal["migration"], cloud.vpc, "other@there#1", locks.Queue(take_over=True)
         )
         result = running.result()
+    faults_end()
     assert result["failed"] and result["code"] == "lease_lost", result
     assert "held by other@there#1" in result["msg"]
     assert "CreateDBInstance" not in calls.operations

@@ -14,7 +14,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._rds import phas
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.replica import Wish
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience
 
-from .conftest import start_module
+from .conftest import UNTIL_TOLD, start_module
 
 PROMOTE, DELETE_INSTANCE, DELETE_CLUSTER = "PromoteReadReplicaDBCluster", "DeleteDBInstance", "DeleteDBCluster"
 WAY = [PROMOTE, DELETE_INSTANCE, DELETE_CLUSTER]
@@ -175,7 +175,7 @@ def kill_at(made, step, faults):
         "accepted": (PROMOTE, "promotion-accepted", made.name), "promoting": (PROMOTE, "promoting", made.name),
         "instance": (DELETE_INSTANCE, "deleting", f"{made.name}-1"), "cluster": (DELETE_CLUSTER, "deleting", made.name),
     }[step]
-    faults("slow_transition", transition=transition, identifier=identifier, factor=60)
+    faults("slow_transition", transition=transition, identifier=identifier, factor=UNTIL_TOLD)
     if step == "instance":
         faults("throttling", operation=f"rds:{DELETE_CLUSTER}")
     mark = made.cloud.sandbox.mark()
@@ -215,13 +215,17 @@ def test_r19_killed_between_the_promotion_and_the_deletion(cloud, made):
     assert changes(calls) == WAY[1:]
 
 
-def test_r33_a_run_that_lost_its_lock_while_it_was_promoted_deletes_nothing(cloud, made, faults):
-    faults("slow_transition", transition="promoting", identifier=made.name, factor=30)
+def test_r33_a_run_that_lost_its_lock_while_it_was_promoted_deletes_nothing(
+    cloud, made, faults, faults_end
+):
+    faults("slow_transition", transition="promoting", identifier=made.name, factor=UNTIL_TOLD)
     running = made.start_removing()
     wait_until(lambda: made.status == "promoting")
     locks.acquire(cloud.ec2, made.journal["migration"], cloud.vpc, "other@there#1", locks.Queue(take_over=True))
     result = running.result()
+    faults_end()
     assert result["failed"] and result["code"] == "lease_lost", result
+    wait_until(lambda: made.status == "available")
     assert made.there and cloud.instance(f"{made.name}-1")["DBInstanceStatus"] == "available"
     made.journal = {
         "migration": made.journal["migration"], "generation": 2, "holder": "other@there#1",
@@ -290,7 +294,7 @@ def test_r16_a_promotion_that_aws_gives_up_is_named_and_a_second_run_promotes_ag
 # An instance that isn't there yet, answers that get lost, and an RDS of other habits
 
 def test_r16_an_instance_that_aws_keeps_while_it_is_created_is_waited_for(cloud, target, faults):
-    faults("slow_transition", transition="creating", identifier=f"{target.name}-1", factor=60)
+    faults("slow_transition", transition="creating", identifier=f"{target.name}-1", factor=120)
     target.make(wait=False)
     wait_until(lambda: target.status == "available")
     target.make(wait=False)
@@ -348,7 +352,7 @@ class Patient:
 
 
 def test_where_instances_must_be_gone_first_they_are_waited_for(cloud, made, faults):
-    faults("slow_transition", transition="deleting", identifier=f"{made.name}-1", factor=20)
+    faults("slow_transition", transition="deleting", identifier=f"{made.name}-1", factor=60)
     wish = Wish(made.journal["migration"], made.source, made.name, f"{made.name}-1")
     rds, lock = Patient(cloud), locks.Lock(cloud.ec2, made.journal)
     work = removal.Removal(rds, wish, lock, Patience(60), locks.utc_now, cloud.ec2)

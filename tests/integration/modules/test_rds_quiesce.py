@@ -10,7 +10,7 @@ from cloudpg_sandbox.testing import wait_until
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import journal as locks
 
-from .conftest import PASSWORD, USER, start_module
+from .conftest import PASSWORD, UNTIL_TOLD, USER, start_module
 
 
 def connect(address, port=5432):
@@ -147,13 +147,16 @@ def test_r18_the_originals_are_in_the_journal_before_the_first_change(cloud, sou
     assert calls.operations.index("ModifyDBInstance") < calls.operations.index("RebootDBInstance")
 
 
-@pytest.mark.parametrize("stop_at", ["ModifyDBInstance", "RebootDBInstance"])
-def test_r18_a_run_that_was_killed_is_gone_on_with_or_undone_by_another_controller(cloud, source, faults, stop_at):
-    faults("slow_transition", transition="*", identifier=source.name, factor=10)
+@pytest.mark.parametrize("stop_at, state", [("ModifyDBInstance", "security-groups"), ("RebootDBInstance", "rebooting")])
+def test_r18_a_run_that_was_killed_is_gone_on_with_or_undone_by_another_controller(
+    cloud, source, faults, faults_end, stop_at, state
+):
+    faults("slow_transition", transition=state, identifier=source.name, factor=UNTIL_TOLD)
     since = cloud.sandbox.mark()
     running = source.start()
     wait_until(lambda: stop_at in [entry["operation"] for entry in cloud.sandbox.log(since)])
     running.send(signal.SIGKILL)
+    faults_end()
     taken = source.run_module("aws_journal", {
         "journal": {"migration": source.journal["migration"]}, "instance": source.name, "take_over": True,
     })
@@ -225,13 +228,14 @@ def test_r18_the_group_of_an_older_generation_closes_as_well(cloud, source):
     assert calls.changes == []
 
 
-def test_r33_a_run_that_lost_its_lock_doesnt_reboot(cloud, source, faults):
-    faults("slow_transition", transition="security-groups", identifier=source.name, factor=40)
+def test_r33_a_run_that_lost_its_lock_doesnt_reboot(cloud, source, faults, faults_end):
+    faults("slow_transition", transition="security-groups", identifier=source.name, factor=UNTIL_TOLD)
     since = cloud.sandbox.mark()
     running = source.start()
     wait_until(lambda: "ModifyDBInstance" in [entry["operation"] for entry in cloud.sandbox.log(since)])
     locks.acquire(cloud.ec2, source.journal["migration"], cloud.vpc, "other@there#1", locks.Queue(take_over=True))
     result = running.result()
+    faults_end()
     assert result["failed"] and result["code"] == "lease_lost" and "other@there#1" in result["msg"]
     assert "RebootDBInstance" not in [entry["operation"] for entry in cloud.sandbox.log(since)]
 
@@ -249,8 +253,8 @@ def test_r18_a_call_that_failed_once_is_repeated_or_recognised(source, faults, f
 
 
 def test_the_timeout_is_honoured_and_the_next_run_goes_on(source, faults):
-    fault = faults("slow_transition", transition="rebooting", identifier=source.name, factor=60)
-    waited = source.quiesce(wait_timeout=1)
+    fault = faults("slow_transition", transition="rebooting", identifier=source.name, factor=UNTIL_TOLD)
+    waited = source.quiesce(wait_timeout=5)
     assert waited["failed"] and waited["code"] == "wait_timeout" and "is rebooting" in waited["msg"]
     source.cloud.sandbox.control("DELETE", f"faults/{fault}")
     assert source.quiesce()["fenced_at"]

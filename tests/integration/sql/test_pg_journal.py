@@ -58,7 +58,8 @@ def test_r33_of_two_runs_one_wins_and_the_other_is_told_who_holds_it(hold):
     held = hold(job="the-first")["journal"]
     second = hold(wait_timeout=0)
     assert second["failed"] and second["code"] == "held"
-    assert [word for word in (held["holder"], "since", "its lease runs until", "Cure:") if word not in second["msg"]] == []
+    words = (held["holder"], "since", "its lease runs until", "Cure:")
+    assert [word for word in words if word not in second["msg"]] == []
 
 
 def test_r33_a_lapsed_lease_is_taken_over_with_the_next_generation_and_the_sleeper_finds_it_lost(hold, sides):

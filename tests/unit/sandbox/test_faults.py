@@ -173,9 +173,16 @@ def test_a_lost_answer_still_lets_the_call_be_carried_out() -> None:
 
 def test_a_transition_is_slowed_down_for_whom_it_is_named() -> None:
     made = faults({"name": "slow_transition", "identifier": "orders", "transition": "reboot*", "factor": 3})
-    assert made.slow_factor("orders", "rebooting") == 3.0
-    assert made.slow_factor("orders", "promoting") == 1.0
-    assert made.slow_factor("other", "rebooting") == 1.0
+    assert made.factor(made.slow_transition("orders", "rebooting")) == 3.0
+    assert made.slow_transition("orders", "promoting") is None
+    assert made.slow_transition("other", "rebooting") is None
+
+
+def test_a_slow_transition_goes_at_its_usual_speed_once_the_fault_is_taken_away() -> None:
+    made = faults({"name": "slow_transition", "factor": 3})
+    slow = made.slow_transition("orders", "rebooting")
+    made.remove(slow.number)
+    assert made.factor(slow) == made.factor(None) == 1.0
 
 
 def test_a_transition_fails_as_often_as_it_is_told() -> None:
