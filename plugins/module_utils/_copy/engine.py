@@ -1,0 +1,187 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A copy from beginning to end, through lost connections and restarts of either server (P55, P56)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from .._pg.errors import PgError
+from . import ledger, obstacles, snapshot, throttle
+from .graph import build
+from .observe import Observed, Wish, observe
+from .pool import Pool
+from .progress import Progress
+from .run import BREATH, Crew, Run, until_it_answers
+from .sessions import ConnectionLost, Wire, application_name
+from .snapshot import Keeper, SnapshotLost
+from .worker import Setting
+
+_LEFT_OVER = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = %s AND datname = current_database() AND usename = current_user AND NOT pid = ANY (%s)
+"""
+_STILL_THERE = _LEFT_OVER.replace("pg_terminate_backend(pid)", "pid")
+_ENDS_WITHIN = 30.0
+_SHARED_BUFFERS = "SELECT pg_size_bytes(current_setting('shared_buffers')) AS shared," \
+                  " pg_size_bytes(current_setting('maintenance_work_mem')) AS now"
+_MOST_MEMORY = 1 << 30
+
+
+class Engine:
+    """Copies as wished. ``statements`` are those that built indexes and keys, ``point`` where the slot begins."""
+
+    def __init__(self, wish: Wish, clock: Callable[[], float] = time.monotonic) -> None:
+        self._wish, self._clock = wish, clock
+        self._name = application_name(wish.migration)
+        self._keeper: Keeper | None = None
+        self._run = 0
+        self.statements: list[str] = []
+        self.figures: dict[str, Any] = {}
+        self.restarts = 0
+
+    def look(self) -> Observed:
+        """What would be done; changes nothing."""
+        source, target = self._open(self._wish.source), self._open(self._wish.target)
+        try:
+            return observe(self._wish, source, target)
+        finally:
+            source.close()
+            target.close()
+
+    def carry_out(self) -> Observed:
+        """Copy until all is done that this run can do; what was observed at last. Raises PgError."""
+        deadline = self._clock() + self._wish.patience_seconds
+        try:
+            while True:
+                before = self._how_far()
+                try:
+                    return self._attempt()
+                except (ConnectionLost, SnapshotLost) as error:
+                    if before != self._how_far():
+                        deadline = self._clock() + self._wish.patience_seconds
+                    if self._clock() >= deadline:
+                        raise
+                    self.restarts += 1
+                    self._forget_lost_snapshot(error)
+                    time.sleep(BREATH)
+        finally:
+            if self._keeper is not None:
+                self._keeper.close()
+
+    def _how_far(self) -> tuple[Any, ...]:
+        return len(self.statements), self.figures.get("tables_done"), self.figures.get("bytes_done")
+
+    def _forget_lost_snapshot(self, error: PgError) -> None:
+        if self._keeper is None:
+            return
+        with suppress(SnapshotLost):
+            if not isinstance(error, SnapshotLost):
+                self._keeper.check()
+                return
+        self._keeper.close()
+        self._keeper = None
+
+    def _open(self, address: Mapping[str, Any]) -> Wire:
+        return Wire(address, self._wish.database, self._name)
+
+    def _attempt(self) -> Observed:
+        wish = self._wish
+        source = until_it_answers(lambda: self._open(wish.source), wish.patience_seconds)
+        target = until_it_answers(lambda: self._open(wish.target), wish.patience_seconds)
+        try:
+            ledger.prepare(target)
+            ledger.lock(target, wish.migration)
+            kept = [self._keeper.pid] if self._keeper else []
+            self._end_left_over(source, kept)
+            self._end_left_over(target, [])
+            seen = observe(wish, source, target, alive=self._keeper is not None)
+            if seen.decision.over:
+                return seen
+            obstacles.refuse(seen.findings)
+            self._begin(seen, source, target)
+            self._leave(seen, target)
+            self._work(seen, source, target)
+            if seen.decision.whole:
+                ledger.end(target, wish.migration)
+            return observe(wish, source, target, alive=False) if seen.decision.whole else seen
+        finally:
+            source.close()
+            target.close()
+
+    def _end_left_over(self, wire: Wire, spared: list[int]) -> None:
+        """A run that was killed may have left its backends at work: an index being built, a COPY that waits."""
+        known = (self._name, [wire.pid, *spared])
+        wire.run(_LEFT_OVER, known)
+        deadline = self._clock() + _ENDS_WITHIN
+        while wire.rows(_STILL_THERE, known):
+            if self._clock() > deadline:
+                raise PgError(f"{wire.where}: backends of an earlier run (application_name {self._name}) don't end "
+                              f"within {_ENDS_WITHIN:.0f} s. Cure: look at what they wait for, then run again.")
+            time.sleep(BREATH / 5)
+
+    # -- the moment that is copied -----------------------------------------------------------------------------------
+
+    def _begin(self, seen: Observed, source: Wire, target: Wire) -> None:
+        wish, decision = self._wish, seen.decision
+        if not decision.begin:
+            self._run = seen.standing.run
+            return
+        # The intent first: a slot that a killed run leaves behind is then known to be ours.
+        self._run = ledger.begin(target, wish.migration, wish.slot, decision.copy)
+        if decision.drop:
+            snapshot.drop_slot(source, wish.slot)
+        if wish.slot is None:
+            self._keeper = Keeper(self._open(wish.source))
+            return
+        point, self._keeper = snapshot.make_slot(
+            wish.source, wish.database, self._name, wish.slot, source, wish.slot_seconds, wish.failover,
+            lambda name: Keeper(self._open(wish.source), name),
+        )
+        ledger.found_point(target, wish.migration, point)
+
+    def _leave(self, seen: Observed, target: Wire) -> None:
+        ledger.entered(target, self._wish.migration, seen.decision.enter)
+        for name in sorted(seen.decision.leave):
+            ledger.leave(target, self._wish.migration, name)
+
+    # -- the work ----------------------------------------------------------------------------------------------------
+
+    def _work(self, seen: Observed, source: Wire, target: Wire) -> None:
+        wish = self._wish
+        jobs = build(seen.work, wish.split_above, wish.jobs, source.version)
+        setting = Setting(
+            wish.source, wish.target, wish.database, wish.migration, self._run,
+            self._keeper.name if self._keeper else None, wish.memory or self._memory(target),
+        )
+        sizes = {name: table.bytes for name, table in seen.chosen.items()}
+        ours = seen.decision.copy | seen.decision.kept
+        kept = seen.decision.kept & set(sizes)
+        progress = Progress(
+            sum(sizes.get(name, 0) for name in ours), len(ours), sum(job.kind == "statement" for job in jobs),
+            sum(sizes[name] for name in kept), len(seen.decision.kept),
+        )
+        pool = Pool(setting, 2 * wish.jobs)
+        crew = Crew(
+            pool, self._keeper, throttle.Throttle(wish.limits, wish.jobs), wish.jobs, wish.patience_seconds,
+            lambda figures: self._tell(target, figures), lambda: throttle.look(source, self._name, wish.slot), sizes,
+            self._clock, self.statements,
+        )
+        try:
+            Run(jobs, crew, progress).carry_out()
+        finally:
+            pool.stop()
+
+    def _tell(self, target: Wire, figures: Mapping[str, Any]) -> None:
+        self.figures = dict(figures)
+        ledger.tell(target, self._wish.migration, figures)
+
+    def _memory(self, target: Wire) -> str:
+        """What an index may be sorted in: as much as all of them together share with shared_buffers."""
+        row = target.row(_SHARED_BUFFERS)
+        return f"{max(row['now'], min(_MOST_MEMORY, row['shared'] // self._wish.jobs)) // 1024}kB"

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Both sides as a copy finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .._findings import Finding
+from .._logical.selection import Selection
+from . import catalogue, definitions, ledger, obstacles, snapshot
+from .catalogue import Catalogue, Table
+from .graph import Work
+from .ledger import Standing
+from .sessions import Wire
+from .state import Decision, decide
+from .throttle import Limits
+from .transfer import transfer
+
+_PUBLISHED = """
+    SELECT format('%%I.%%I', schemaname, tablename) AS name FROM pg_publication_tables WHERE pubname = %s
+"""
+_PUBLICATION = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)"
+_IN_STEP = """
+    SELECT format('%%I.%%I', n.nspname, c.relname) AS name
+    FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid JOIN pg_class c ON c.oid = r.srrelid
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE s.subslotname = %s AND r.srsubstate = 'r' AND s.subdbid = (
+        SELECT oid FROM pg_database WHERE datname = current_database()
+    )
+"""
+_NEVER_ANALYZED = """
+    SELECT format('%I.%I', schemaname, relname) AS name FROM pg_stat_user_tables
+    WHERE last_analyze IS NULL AND last_autoanalyze IS NULL
+"""
+_LARGE_OBJECTS = "SELECT count(*) FROM pg_largeobject_metadata"
+_ENCODING = "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = current_database()"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What was asked for. ``slot`` None: nothing will follow the copy. ``split_above`` in bytes."""
+
+    source: Mapping[str, Any]
+    target: Mapping[str, Any]
+    database: str | None
+    migration: str
+    selection: Selection
+    slot: str | None
+    publication: str
+    jobs: int = 4
+    split_above: int = 0
+    memory: str | None = None
+    indexes: bool = True
+    analyze: bool = True
+    failover: bool = False
+    limits: Limits = field(default_factory=Limits)
+    slot_seconds: float = 300
+    patience_seconds: float = 300
+
+
+@dataclass(frozen=True)
+class Observed:
+    """``work`` is what is to be done on the target; ``chosen`` are the tables whose rows are meant."""
+
+    standing: Standing
+    decision: Decision
+    work: Work
+    chosen: Mapping[str, Table]
+    findings: Sequence[Finding] = ()
+    slot: Mapping[str, Any] | None = None
+
+    @property
+    def bytes_to_copy(self) -> int:
+        return sum(self.chosen[name].bytes for name in self.decision.copy)
+
+
+def observe(wish: Wish, source: Wire, target: Wire, alive: bool = False) -> Observed:
+    """Read both sides and say what is to be done; raises PgError where no way leads on. Changes nothing."""
+    standing = ledger.read(target, wish.migration)
+    ours = catalogue.read(source)
+    meant = wish.selection.of(ours.tables.values(), "tables", source.where)
+    chosen = {table.name: table for table in meant if table.holds_rows and table.persistence == "p"}
+    # A partition of a table that is meant is meant as well.
+    for name, table in ours.tables.items():
+        if table.holds_rows and table.persistence == "p" and _below(name, {t.name for t in meant}, ours.parents):
+            chosen.setdefault(name, table)
+    slot = snapshot.slot_state(source, wish.slot) if wish.slot else None
+    in_step = [row["name"] for row in target.rows(_IN_STEP, (wish.slot,))] if wish.slot else []
+    decision = decide(standing, chosen, wish.slot, slot, alive, in_step)
+    if decision.over:
+        return Observed(standing, decision, Work(), chosen, slot=slot)
+    theirs = catalogue.read(target)
+    findings = list(_findings(wish, source, target, ours, theirs, meant, chosen, decision, standing))
+    work = _work(wish, source, target, ours, theirs, decision)
+    return Observed(standing, decision, work, chosen, findings, slot)
+
+
+def _below(name: str, meant: Collection[str], parents: Mapping[str, str]) -> bool:
+    while name in parents:
+        name = parents[name]
+        if name in meant:
+            return True
+    return False
+
+
+def _findings(
+    wish: Wish, source: Wire, target: Wire, ours: Catalogue, theirs: Catalogue, meant: Sequence[Table],
+    chosen: Mapping[str, Table], decision: Decision, standing: Standing,
+) -> Iterator[Finding]:
+    for name in sorted(decision.copy | decision.leave):
+        yield from obstacles.of_table(ours.tables[name], theirs.tables.get(name))
+    # What this ledger has begun may hold rows; whatever else has some is somebody's.
+    begun = standing.named(ledger.PLANNED)
+    full = [
+        name for name in sorted((decision.copy | decision.leave) - begun)
+        if name in theirs.tables and theirs.tables[name].pages
+        and target.value(f"SELECT EXISTS (SELECT FROM ONLY {name})")
+    ]
+    yield from obstacles.not_empty(full)
+    yield from obstacles.unlogged(meant)
+    yield from obstacles.large_objects(source.value(_LARGE_OBJECTS))
+    yield from obstacles.encodings(source.value(_ENCODING), target.value(_ENCODING))
+    if wish.slot:
+        there = source.value(_PUBLICATION, (wish.publication,))
+        published = {row["name"] for row in source.rows(_PUBLISHED, (wish.publication,))} if there else None
+        yield from obstacles.publication(wish.publication, published, chosen, ours.parents)
+
+
+def _work(
+    wish: Wish, source: Wire, target: Wire, ours: Catalogue, theirs: Catalogue, decision: Decision
+) -> Work:
+    names = decision.copy | decision.leave | decision.kept | decision.left
+    present = {name: ours.tables[name] for name in sorted(names) if name in ours.tables and name in theirs.tables}
+    for name in list(present):
+        while (parent := ours.parents.get(name)) and parent in theirs.tables:
+            present[parent] = ours.tables[parent]
+            name = parent
+    rows = {
+        name: transfer(ours.tables[name], theirs.tables[name], ours.types)
+        for name in sorted(decision.copy) if name in theirs.tables
+    }
+    lacking, keys = [], []
+    if wish.indexes:
+        lacking = definitions.missing_indexes(definitions.indexes(source), definitions.indexes(target), present)
+        # A foreign key is looked at when both tables are whole.
+        whole = {name for name in present if name not in decision.left}
+        whole -= {parent for name in decision.left for parent in _above(name, ours.parents)}
+        keys = definitions.missing_foreign_keys(
+            definitions.foreign_keys(source), definitions.foreign_keys(target), whole
+        )
+    return Work(rows, present, ours.parents, lacking, keys, _to_analyze(wish, target, present, decision))
+
+
+def _above(name: str, parents: Mapping[str, str]) -> list[str]:
+    found = []
+    while name in parents:
+        name = parents[name]
+        found.append(name)
+    return found
+
+
+def _to_analyze(wish: Wish, target: Wire, present: Mapping[str, Table], decision: Decision) -> set[str]:
+    """Tables without statistics (P43), whose rows are there; a partitioned one counts with all below it."""
+    if not wish.analyze:
+        return set()
+    never = {row["name"] for row in target.rows(_NEVER_ANALYZED)}
+    return {
+        name for name, table in present.items()
+        if not table.partition and name not in decision.left and (name in decision.copy or name in never)
+    }
