@@ -191,7 +191,7 @@ rows:
   returned: success
 left:
   description:
-    - The tables that an interruption has left, empty but with their indexes. They come in through the subscription (P56).
+    - The tables that an interruption has left, empty but with indexes. They come in by the subscription (P56).
     - Take them out of the publication, make the subscription with C(copy_data=false), put them back into the
       publication and refresh the subscription with C(copy_data=true). When they are in step, run this module again; it
       adds the foreign keys, and RV(done) becomes true.
@@ -199,7 +199,7 @@ left:
   elements: str
   returned: success
 findings:
-  description: What stands against the copy, or should be known about it, each with C(id), C(object), C(reason), C(cure).
+  description: What stands against the copy, or should be known, each with C(id), C(object), C(reason) and C(cure).
   type: list
   elements: dict
   returned: always

@@ -121,8 +121,8 @@ def indexes(wire: Wire) -> list[Index]:
     return [
         Index(
             row["table_name"], row["name"], row["full_name"], row["definition"], row["table_kind"] == "p",
-            row["parent"], row["constraint_name"], row["constraint_kind"], row["constraint_definition"] or "", _timing(row),
-            row["valid"],
+            row["parent"], row["constraint_name"], row["constraint_kind"], row["constraint_definition"] or "",
+            _timing(row), row["valid"],
         )
         for row in wire.rows(_INDEXES)
     ]

@@ -81,7 +81,7 @@ def _copy_jobs(
 def _index_jobs(
     add: Adding, work: Work, copied: Mapping[str, Job], weights: Mapping[str, int]
 ) -> dict[str, list[Job]]:
-    """The last jobs of each table, by table. A parent's index comes after all below it: its lock would wait for them."""
+    """The last jobs of each table. A parent's index comes after all below it: its lock would wait for them."""
     by_table: dict[str, list[Building]] = {}
     for building in work.indexes:
         by_table.setdefault(building.index.table, []).append(building)
