@@ -40,6 +40,8 @@ _WITH_RIGHTS = ("grants",)
 MAINTAIN_SINCE = 170000
 QUALIFIED_UNTIL = 160000
 _QUERIES = ("views", "rules")
+# What every object has: an object that is missing on one side is named once.
+_OF_OTHERS = ("owners", "identities")
 _QUALIFIER = re.compile(r"""(?<!['\w"])(?:[^\W\d][\w$]*|"(?:[^"]|"")+")\.(?=[\w"*])""")
 
 
@@ -129,6 +131,8 @@ def differences(
         there = target[name]
         for key in sorted(objects.keys() | there.keys()):
             mine, twin = objects.get(key), there.get(key)
+            if name in _OF_OTHERS and None in (mine, twin):
+                continue
             if apart and (name in _QUERIES or "BEGIN ATOMIC" in (mine or "")):
                 mine, twin = without_qualifiers(mine), without_qualifiers(twin)
             if mine != twin:
