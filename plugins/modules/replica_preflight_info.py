@@ -43,6 +43,9 @@ options:
     description: The name of the migration. What it has made already is no hindrance.
     type: str
     required: true
+  kms_key_id:
+    description: The KMS key that is to encrypt the target. Empty means that of the source.
+    type: str
   security_group_ids:
     description: The security groups the target gets when it is opened. Empty means those of the source.
     type: list
@@ -150,6 +153,7 @@ def main():
             "instance": {"type": "str"},
             "instance_class": {"type": "str", "required": True},
             "engine_version": {"type": "str"},
+            "kms_key_id": {"type": "str"},
             "migration": {"type": "str", "required": True},
             "security_group_ids": {"type": "list", "elements": "str", "default": []},
             "max_outage": {"type": "int", "default": 0},

@@ -114,11 +114,21 @@ def check_healthy(seen: Seen, wish: Wish) -> None:
 
 def cluster_request(source: Document, wish: Wish, version: str) -> dict[str, Any]:
     """The CreateDBCluster of a replica: by the source's ARN, in its subnet group, encrypted as it is (R1, R4)."""
-    secret = encrypted(source) if wish.storage_encrypted is None else wish.storage_encrypted
+    secret = encrypted(source) or bool(wish.kms_key_id) if wish.storage_encrypted is None else wish.storage_encrypted
+    if wish.kms_key_id and not secret:
+        raise RdsError(
+            "storage_encrypted is false, but kms_key_id is given. Cure: leave one of them out."
+        )
     if encrypted(source) and not secret:
         raise RdsError(
             f"storage_encrypted is false, but {wish.source} is encrypted: a replica of it must be, too (R4). "
             "Cure: leave storage_encrypted out."
+        )
+    elsewhere, here = state.region_of(wish.kms_key_id), state.region_of(source["DBInstanceArn"])
+    if elsewhere and elsewhere != here:
+        raise RdsError(
+            f"kms_key_id {wish.kms_key_id} is a key of {elsewhere}, and the replica is made in {here} (R4). "
+            f"Cure: name a key of {here}."
         )
     request = {
         "DBClusterIdentifier": wish.cluster,

@@ -78,6 +78,16 @@ def encrypted(document: Mapping[str, Any]) -> bool:
     )
 
 
+def region_of(arn: str | None) -> str | None:
+    """The Region of what an ARN names; None for what isn't one, like the id of a key."""
+    return arn.split(":")[3] if arn and arn.startswith("arn:") else None
+
+
+def account_of(arn: str | None) -> str | None:
+    """The account of what an ARN names."""
+    return arn.split(":")[4] if arn and arn.startswith("arn:") else None
+
+
 def is_replica(cluster: Mapping[str, Any]) -> bool:
     """A replica for as long as it names a source; afterwards the field is missing or empty (R7)."""
     return bool(cluster.get("ReplicationSourceIdentifier"))

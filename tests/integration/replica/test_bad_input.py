@@ -69,6 +69,13 @@ INVENTORIES = [
     ({TRAFFIC: [{"kind": "haproxy"}]}, [f"{TRAFFIC} has the kind haproxy", "pgbouncer or hook", NO_CHANGE]),
     ({TRAFFIC: [{"admin": {}}]}, [f"{TRAFFIC} has the kind (none)", "each entry needs a kind", NO_CHANGE]),
     ({TRAFFIC: "pgbouncer"}, [TRAFFIC, "unable to convert to dict"]),
+    ({TRAFFIC: [{"kind": "pgbouncer", "admin": "host=x"}]}, ["an admin in migration_traffic", "string isn't taken"]),
+    ({TRAFFIC: [{"kind": "pgbouncer", "admin": {"hots": "x"}}]}, [f"{TRAFFIC}: admin.hots", "There are host", NO_CHANGE]),
+    ({TARGET: {"cluster": "x", "instance_class": "y", "postgres": {"pasfile": "x"}}},
+     ["migration_target.postgres.pasfile", "no such part of an address", "passfile", NO_CHANGE]),
+    # A template
+    ({TARGET: {"cluster": "{{ nowhere }}"}}, ["migration_target.cluster (nowhere is undefined)", NO_CHANGE]),
+    ({"replica_max_lag": "{{ 1 // 0 }}"}, ["replica_max_lag (ZeroDivisionError)", "Correct the template", NO_CHANGE]),
     # What is of another kind than it has to be
     *kinds("migration_databases migration_acknowledged migration_controller_cidrs migration_approved "
            "replica_target_security_groups replica_excluded_parameters", A_DICT, ["unable to convert to list"]),
@@ -81,7 +88,7 @@ INVENTORIES = [
     ({"replica_count_tables": "sales.orders"}, ["replica_count_tables", "unable to convert to dict"]),
     ({"replica_count_tables": [{"db": "x", "table": "y"}]}, ["database found in replica_count_tables"]),
     # The account
-    ({"migration_aws": {"regoin": "eu-west-1"}}, ["regoin", "Supported parameters include"]),
+    ({"migration_aws": {"regoin": "eu-west-1"}}, ["migration_aws.regoin", "Supported parameters include"]),
     ({"migration_aws": {"profile": "nobody"}}, ["Passing both a profile and access tokens is not supported"]),
     ({"migration_aws": {"region": "us-east-1"}, SOURCE: {"instance": "{{ good }}"}},
      ["source-missing [", "in this Region and account. Cure: name the instance, and the Region", NO_CHANGE]),
@@ -201,6 +208,8 @@ def sides(cloud, good):
 
 
 LONG, LOST = "a" * 62, "sg-0123456789abcdef0"
+FAR_KEY = "arn:aws:kms:us-east-1:123456789012:key/far"
+THEIR_KEY = "arn:aws:kms:eu-west-1:210987654321:key/theirs"
 A_NAME = ["1 to 63 letters, digits and single hyphens", "a letter first"]
 # What preflight is asked, and for each thing wrong with it: id, object, words of reason and cure.
 FINDINGS = [
@@ -234,6 +243,10 @@ FINDINGS = [
         ("target-exists", "{taken}", ["belongs to the migration invoices", "name another cluster"]),
         ("security-group-missing", LOST, ["no such security group", "correct replica_target_security_groups"]),
     ]),
+    ({"kms_key_id": FAR_KEY}, [
+        ("key-elsewhere", FAR_KEY, ["a key of us-east-1", "made in eu-west-1", "in replica_kms_key_id"]),
+    ]),
+    ({"kms_key_id": THEIR_KEY}, [("key-foreign", THEIR_KEY, ["account 210987654321", "kms:CreateGrant"])]),
     ({"cluster": "a" * 64}, [("identifier-invalid", "a" * 64, A_NAME)]),
     ({"cluster": LONG}, [("identifier-invalid", f"{LONG}-1", [*A_NAME, "named after the cluster unless it is given"])]),
 ]
@@ -266,6 +279,7 @@ SERVER = {"host": "127.0.0.1", "port": 1, **LOGIN}
 MODULES = [
     ("aurora_replica", REPLICA | {"storage_encrypted": False},
      ["storage_encrypted is false", "{good} is encrypted", "Cure: leave storage_encrypted out"]),
+    ("aurora_replica", REPLICA | {"kms_key_id": FAR_KEY}, [f"kms_key_id {FAR_KEY}", "Cure: name a key of eu-west-1"]),
     ("aurora_replica", REPLICA | {"engine_version": "16.1"}, ["engine_version 16.1", "Cure: one of 16."]),
     ("aurora_replica", REPLICA | {"instance_class": "db.t2.nano"},
      ["instance_class db.t2.nano is not offered", "Cure: another class"]),

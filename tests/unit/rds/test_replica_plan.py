@@ -52,6 +52,7 @@ def test_r2_the_instance_is_asked_for_without_what_belongs_to_the_cluster():
 @pytest.mark.parametrize("source, changes, encryption", [
     ({}, {}, {}),
     ({}, {"kms_key_id": "mine", "storage_encrypted": True}, {"StorageEncrypted": True, "KmsKeyId": "mine"}),
+    ({}, {"kms_key_id": "mine"}, {"StorageEncrypted": True, "KmsKeyId": "mine"}),
     ({}, {"storage_encrypted": False}, {}),
     (
         {"StorageEncrypted": True, "KmsKeyId": "theirs"}, {}, {"StorageEncrypted": True, "KmsKeyId": "theirs"},
@@ -70,6 +71,15 @@ def test_r4_encryption_and_key_are_passed_explicitly(source, changes, encryption
 def test_r4_an_unencrypted_replica_of_an_encrypted_source_is_refused():
     with pytest.raises(RdsError, match="leave storage_encrypted out"):
         replica.cluster_request(instance(KmsKeyId="theirs"), wish(storage_encrypted=False), "16.6")
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"kms_key_id": "mine", "storage_encrypted": False}, "storage_encrypted is false, but kms_key_id is given"),
+    ({"kms_key_id": "arn:aws:kms:us-east-1:123456789012:key/far"}, "a key of us-east-1.* Cure: name a key of eu-west-1"),
+])
+def test_r4_a_key_that_can_not_be_used_is_refused_before_anything_is_made(changes, said):
+    with pytest.raises(RdsError, match=said):
+        replica.cluster_request(instance(), wish(**changes), "16.6")
 
 
 def test_an_instance_without_a_class_is_refused_by_the_options_name():

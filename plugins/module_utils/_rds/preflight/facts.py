@@ -32,6 +32,7 @@ class Facts:
     instance_class: str
     region: str = ""
     engine_version: str | None = None
+    kms_key_id: str | None = None
     max_outage: int = 0
     build_hours: float = 24.0
     maintenance_hours: float = 24.0

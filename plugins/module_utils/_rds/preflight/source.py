@@ -86,7 +86,8 @@ def key(facts: Facts) -> Iterator[Finding]:
             "it is encrypted and AWS doesn't say by which key; what a replica is given then is not documented",
             "name the key of the target in replica_kms_key_id", "R4",
         )
-    if not state.encrypted(facts.source) and facts.source.get("StorageEncryptionType") != "sse-rds":
+    closed = state.encrypted(facts.source) or facts.source.get("StorageEncryptionType") == "sse-rds"
+    if not closed and not facts.kms_key_id:
         yield warning(
             "source-unencrypted", facts.source_name,
             "its storage isn't encrypted, so the target's won't be either, for good",

@@ -111,6 +111,22 @@ def security_groups(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def own_key(facts: Facts) -> Iterator[Finding]:
+    source = facts.source["DBInstanceArn"]
+    where, account = state.region_of(facts.kms_key_id), state.account_of(facts.kms_key_id)
+    here, own = state.region_of(source), state.account_of(source)
+    if where and where != here:
+        yield blocker(
+            "key-elsewhere", facts.kms_key_id, f"it is a key of {where}, and the replica is made in {here}",
+            f"name a key of {here} in replica_kms_key_id", "R4",
+        )
+    elif account and account != own:
+        yield warning(
+            "key-foreign", facts.kms_key_id, f"it is a key of the account {account}, which has to share it with {own}",
+            "see that its policy allows kms:CreateGrant and kms:DescribeKey, then accept this", "R4",
+        )
+
+
 def zones(facts: Facts) -> Iterator[Finding]:
     subnets = (facts.source.get("DBSubnetGroup") or {}).get("Subnets", [])
     found = {(subnet.get("SubnetAvailabilityZone") or {}).get("Name") for subnet in subnets}
@@ -123,4 +139,4 @@ def zones(facts: Facts) -> Iterator[Finding]:
 
 
 ALWAYS = (names, outage)
-CHECKS = (version, instance_class, cluster, instance, security_groups, zones)
+CHECKS = (version, instance_class, cluster, instance, security_groups, own_key, zones)

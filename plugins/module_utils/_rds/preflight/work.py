@@ -93,8 +93,8 @@ def gather(rds: Any, ec2: Any, cloudwatch: Any, params: Mapping[str, Any], now: 
         "now": now, "source_name": name, "cluster_name": cluster, "region": rds.meta.region_name,
         "instance_name": (params["instance"] or f"{cluster}-1").lower(),
         **{key: params[key] for key in (
-            "build_hours", "engine_version", "instance_class", "max_outage", "migration", "security_group_ids",
-            "server",
+            "build_hours", "engine_version", "instance_class", "kms_key_id", "max_outage", "migration",
+            "security_group_ids", "server",
         )},
     }
     source = api.describe_instance(rds, name)
