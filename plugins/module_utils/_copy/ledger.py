@@ -96,7 +96,8 @@ def lock(wire: Wire, migration: str) -> None:
     holder = wire.rows(
         "SELECT a.pid, a.usename, a.client_addr::text, a.backend_start"
         " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-        " WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = hashtext(%s)::oid AND l.granted AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())", (_LOCK, migration),
+        " WHERE l.locktype = 'advisory' AND l.classid = %s AND l.objid = hashtext(%s)::oid AND l.granted"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())", (_LOCK, migration),
     )
     who = (
         f"backend {holder[0]['pid']} of {holder[0]['usename']} from {holder[0]['client_addr']}, there since "
