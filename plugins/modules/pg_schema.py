@@ -217,11 +217,11 @@ def wish(params):
 
 
 def converge(params, check_mode, report):
-    source_absent = not_there_yet(params["source"], check_mode, "source")
-    target_absent = not_there_yet(params["target"], check_mode, "target")
     rules = [*restore.TOLERATED, *(restore.Tolerated(**one) for one in params["tolerate"])]
     report |= restore.Restorer(None, ()).report()
     report["tolerance"] = [vars(one) for one in rules]
+    source_absent = not_there_yet(params["source"], check_mode, "source")
+    target_absent = not_there_yet(params["target"], check_mode, "target")
     target = work.Target() if target_absent else work.look(connect, params["target"], params["database"])
     schema = work.Schema() if source_absent else work.read(
         connect, params["source"], wish(params), database=params["database"],

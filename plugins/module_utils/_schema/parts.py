@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from .._pg.errors import PgError
 from . import toc
@@ -40,6 +41,7 @@ _CONSTRAINT_NAME = re.compile(r'ADD CONSTRAINT ("(?:[^"]|"")+"|\S+) ')
 class Statement:
     """SQL that makes one object (one transaction, though it may be several statements: its owner, its identity).
 
+    ``text`` is a string, or made by ``psycopg2.sql``.
     ``table`` is the ``schema.table`` it belongs to (quoted as SQL wants it), None for what belongs to none. ``check``
     says how its presence is seen (``thing``, ``link``, ``comment``, ``grants``, ``valid``, ``populated``), ``key``
     and ``value`` of what. ``secret``: the text may hold a password and is shown nowhere.
@@ -47,12 +49,12 @@ class Statement:
 
     type: str
     sentence: str
-    text: str
+    text: Any
     section: str
     table: str | None = None
     check: str = "thing"
     key: tuple[str, ...] = ()
-    value: object = None
+    value: Any = None
     words: frozenset[str] = frozenset()
     secret: bool = False
 

@@ -74,13 +74,14 @@ class Restorer:
     def run(self, number: int) -> None:
         """Run one statement, a transaction of its own; raises PgError for an error that isn't tolerated."""
         one, begun = self.todo[number], self.clock()
+        text = one.text if isinstance(one.text, str) else self.session.text(one.text)
         outcome: dict[str, Any] = {
             "type": one.type, "action": one.sentence, "section": one.section, "status": "done", "sqlstate": None,
-            "error": None, "query": None if one.secret else one.text,
+            "error": None, "query": None if one.secret else text,
         }
         self.outcomes.append(outcome)
         try:
-            self.session.run(one.text)
+            self.session.run(text)
         except PgError as error:
             reason = tolerated(one, error.code, self.rules)
             outcome |= {"sqlstate": error.code, "error": "hidden" if one.secret else error.message}

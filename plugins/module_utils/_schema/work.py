@@ -23,7 +23,11 @@ from .restore import SHOWN, Restorer, Tolerated, prepare
 # What is assumed of a target that isn't there yet.
 NEWEST = 180000
 
-_ROLES = "SELECT rolname AS name, pg_has_role(rolname, 'MEMBER') AS member FROM pg_roles"
+# From 16 on a member may be one that can't act as the role.
+_ROLES = """
+    SELECT rolname AS name, pg_has_role(rolname, CASE WHEN current_setting('server_version_num')::int >= 160000
+        THEN 'SET' ELSE 'MEMBER' END) AS member FROM pg_roles
+"""
 _AVAILABLE = "SELECT name FROM pg_available_extensions"
 
 
