@@ -14,6 +14,7 @@ from typing import Any
 
 try:
     import psycopg2
+    from psycopg2.extensions import encrypt_password
     from psycopg2.extras import RealDictCursor
 except ImportError:
     psycopg2 = None
@@ -83,6 +84,10 @@ class Session:
                 self.run("ROLLBACK")
             raise
         self.run("COMMIT")
+
+    def verifier(self, role: str, password: str) -> str:
+        """What the server keeps of a password, made here: the password itself is never part of a statement."""
+        return encrypt_password(password, role, self._connection)
 
     def text(self, statement: Any) -> str:
         """A statement made by ``psycopg2.sql`` as the server will see it."""
