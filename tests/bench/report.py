@@ -42,7 +42,31 @@ class Measured:
         return self.value <= self.target if self.at_most else self.value >= self.target
 
     @property
-    def race(
+    def ratios(self) -> dict[str, dict[str, Any]]:
+        """Ours as a share of each peer of which something was promised."""
+        return {
+            peer: {"value": round(self.value / self.peers[peer], 4), "target": target,
+                   "met": self.value <= target * self.peers[peer]}
+            for peer, target in self.shares.items() if peer in self.peers
+        }
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "value": round(self.value, 4), "unit": self.unit,
+            "target": None if self.target is None else round(self.target, 4), "met": self.met,
+            "peers": {name: round(value, 3) for name, value in self.peers.items()}, "ratios": self.ratios,
+            "rounds": [{name: round(value, 3) for name, value in one.items()} for one in self.rounds],
+            "limits": self.limits,
+        }
+
+
+def medians(rounds: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The median of each contender over the rounds it took part in."""
+    names = {name: None for one in rounds for name in one}
+    return {name: median(one[name] for one in rounds if name in one) for name in names}
+
+
+def race(
     name: str, rounds: Sequence[dict[str, float]], ours: str, shares: dict[str, float], limits: str = ""
 ) -> Measured:
     """Seconds of ours against those of the others; the target is the time in which every promise would be kept."""
@@ -58,14 +82,19 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
+def _said(met: bool | None) -> str:
+    return {True: "yes", False: "NO", None: "-"}[met]
+
+
 def table(measured: Sequence[Measured]) -> str:
     """A line for each bench, and one below it for each peer that it is measured by."""
     rows = [("bench", "value", "target", "met", "others")]
     for one in measured:
         sign = "<=" if one.at_most else ">="
         rows.append((
-            one.name, f"{_number(one.value)} {one.unit}", f"{sign} {_number(one.target)}" if one.target else "-",
-            _said(one.met), ", ".join(f"{name} {_number(value)}" for name, value in one.peers.items()),
+            one.name, f"{_number(one.value)} {one.unit}",
+            "-" if one.target is None else f"{sign} {_number(one.target)}", _said(one.met),
+            ", ".join(f"{name} {_number(value)}" for name, value in one.peers.items()),
         ))
         rows += [
             (f"  / {peer}", f"{ratio['value']:.2f}", f"<= {ratio['target']:.2f}", _said(ratio["met"]), "")
@@ -76,10 +105,6 @@ def table(measured: Sequence[Measured]) -> str:
     lines[1:1] = ["-" * max(map(len, lines))]
     short = [f"{one.name} falls short: {one.limits or 'reason not known'}" for one in measured if one.met is False]
     return "\n".join([*lines, *short])
-
-
-def _said(met: bool | None) -> str:
-    return {True: "yes", False: "NO", None: "-"}[met]
 
 
 def write(path: Path, measured: Sequence[Measured], bench: Any) -> None:
