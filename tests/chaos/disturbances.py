@@ -13,9 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloudpg_sandbox.testing import ControlError
-from stand import Stand
+from stand import Stand  # puts the checkout's extensions on the path
 from verdict import families
+from cloudpg_sandbox.testing import ControlError  # isort: skip
 
 CUTOVER = "Cutover / cloudpg.migration.replica : cutover | {} #1"
 GATE = CUTOVER.format("gate | See that the replica is near")

@@ -228,7 +228,8 @@ def all_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round
         *kill_rounds(trace, kills, seed),
         *(Round(f"rollback {number}", undo_round(until, 8, seed + number))
           for number, until in enumerate((None, DRAIN, CHECK), 1)),
-        *(Round(f"finish {old}", finish_round(old, 6, seed)) for old in ("keep", "delete")),
+        *(Round(f"finish {old}", finish_round(old, 6, seed + number))
+          for number, old in enumerate(("keep", "delete"), 1)),
         *(Round(f"takeover {number:02}", takeover_round(turns, rival))
           for number, (turns, rival) in enumerate(TURNS(trace, seed), 1)),
         *around_rounds("network", disturbances.NETWORK),
