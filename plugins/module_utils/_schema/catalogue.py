@@ -49,10 +49,11 @@ _CLASSES = {
     "pg_constraint": """
         SELECT k.oid, conrelid AS relation,
             concat_ws(' ', contype, CASE WHEN convalidated THEN 'valid' END,
-                CASE WHEN c.relkind = 'p' THEN 'partitioned' END, CASE WHEN x.indisreplident THEN 'identity' END
+                CASE WHEN c.relkind = 'p' THEN 'partitioned' END, CASE WHEN f.relkind = 'p' THEN 'to-partitioned' END,
+                CASE WHEN x.indisreplident THEN 'identity' END
             ) AS words, replace(pg_get_constraintdef(k.oid), ' NOT VALID', '') AS looks
-        FROM pg_constraint k LEFT JOIN pg_class c ON c.oid = conrelid LEFT JOIN pg_index x ON x.indexrelid = conindid
-            AND contype IN ('p', 'u', 'x')
+        FROM pg_constraint k LEFT JOIN pg_class c ON c.oid = conrelid LEFT JOIN pg_class f ON f.oid = confrelid
+        LEFT JOIN pg_index x ON x.indexrelid = conindid AND contype IN ('p', 'u', 'x')
         WHERE k.oid >= 16384 AND contype IN ('c', 'f', 'p', 'u', 'x', 't')
             AND NOT (contype = 'f' AND conparentid <> 0)""",
     "pg_attrdef": """

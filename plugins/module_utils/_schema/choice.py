@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from . import toc
 from .catalogue import JOURNAL_SCHEMA, Catalogue
-from .parts import thing_of
 from .toc import Entry
 
 # What a managed service has put in, and what would write on its own (P44, P49).
@@ -111,7 +110,8 @@ def _relations(entries: Sequence[Entry], source: Catalogue, wholes: dict[str, st
         if entry.type in ("TABLE ATTACH", "INDEX ATTACH", "SEQUENCE OWNED BY"):
             relation = by_names.get(toc.subject(entry))
         elif entry.classid:
-            relation = thing_of(entry, source).relation
+            thing = source.things.get((entry.classid, entry.oid))
+            relation = thing.relation if thing else None
         else:
             relation = next((found[number] for number in entry.depends if number in found), None)
         if relation:

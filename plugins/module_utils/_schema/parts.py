@@ -34,6 +34,7 @@ _AFTER_DATA = {
 _NOT_NULL = re.compile(
     r'^    (?:CONSTRAINT (?:"(?:[^"]|"")+"|\S+) )?NOT NULL ("(?:[^"]|"")+"|\S+?)(?: NO INHERIT)?(,?)$', re.MULTILINE
 )
+_MAPPING = re.compile(r'CREATE USER MAPPING FOR ("(?:[^"]|"")+"|\S+) SERVER ("(?:[^"]|"")+"|[^\s;]+)')
 _CONSTRAINT_NAME = re.compile(r'ADD CONSTRAINT ("(?:[^"]|"")+"|\S+) ')
 
 
@@ -206,13 +207,23 @@ def _made_of(
 
 def thing_of(entry: Entry, source: Catalogue) -> Thing:
     """The object an entry makes, as the source's catalogue has it; raises PgError when it isn't there (any more)."""
-    try:
-        return source.things[entry.classid, entry.oid]
-    except KeyError:
-        raise PgError(
-            f"{entry.type} {entry.name} was in pg_dump's output and not in the catalogue: the source's schema is being "
-            "changed meanwhile (P50). Cure: let no DDL run on the source, then run again."
-        ) from None
+    found = source.things.get((entry.classid, entry.oid))
+    mapping = _MAPPING.match(entry.text) if entry.type == "USER MAPPING" else None
+    if mapping:
+        # The only entry of an object that doesn't say which.
+        user, server = (toc.unquote(name) for name in mapping.groups())
+        key = ("user mapping", f"{user} on server {server}")
+        found = next((thing for thing in source.things.values() if _bare(thing.key) == key), None)
+    if found:
+        return found
+    raise PgError(
+        f"{entry.type} {entry.name} was in pg_dump's output and not in the catalogue: the source's schema is being "
+        "changed meanwhile (P50). Cure: let no DDL run on the source, then run again."
+    )
+
+
+def _bare(key: Key) -> Key:
+    return key[0], key[1].replace('"', "") if key[0] == "user mapping" else key[1]
 
 
 def _link(
@@ -262,8 +273,12 @@ def _about(
 
 
 def _foreign_key(one: Statement, target_version: int) -> list[Statement]:
-    """NOT VALID, then VALIDATE; plainly where the target can't (P38: partitioned referencing tables up to 17)."""
-    plain = "valid" not in one.words or ("partitioned" in one.words and target_version < 180000)
+    """NOT VALID, then VALIDATE; plainly where the target can't (P38: partitioned referencing tables up to 17).
+
+    Of a reference *to* a partitioned table VALIDATE leaves the parts for the partitions unvalidated up to 17.
+    """
+    partitioned = one.words & {"partitioned", "to-partitioned"}
+    plain = "valid" not in one.words or (partitioned and target_version < 180000)
     if plain or not one.text.rstrip().endswith(";"):
         return [one]
     name = _CONSTRAINT_NAME.search(one.text)
