@@ -67,7 +67,7 @@ class Estate(Scenario):
             "migration_path": "replica",
             "migration_source": {"instance": self.instance},
             "migration_target": {"cluster": self.cluster, "instance_class": "db.r6g.large"},
-            "migration_max_outage": 150,
+            "migration_max_outage": 400,
             # the sandbox measures every second; AWS publishes once a minute
             "replica_metric_period": 1,
         }
