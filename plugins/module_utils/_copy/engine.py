@@ -49,6 +49,7 @@ class Engine:
         """What would be done; changes nothing."""
         source, target = self._open(self._wish.source), self._open(self._wish.target)
         try:
+            ledger.lock(target, self._wish.migration)
             return observe(self._wish, source, target)
         finally:
             source.close()

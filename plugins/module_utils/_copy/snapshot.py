@@ -100,7 +100,12 @@ def make_slot(
 
     Raises PgError after ``timeout`` seconds, naming the transactions that were waited for (P9); the slot is then gone.
     """
-    raw = dial(address, database, name, replication=True)
+    try:
+        raw = dial(address, database, name, replication=True)
+    except ConnectionLost as error:
+        monitor.run("SELECT 1")
+        # The server answers others: this was its answer.
+        raise PgError(f"{error.message} A slot needs the REPLICATION attribute, and pg_hba has to allow it.") from error
     try:
         timeouts = {key: value for key, value in SETTINGS.items() if "timeout" in key}
         with raw.cursor() as cursor:

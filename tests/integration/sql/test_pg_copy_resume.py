@@ -1,0 +1,156 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""pg_copy through kills, lost connections and restarts: what is finished stays, what is left comes in (P55, P56)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+
+import psycopg2
+import pytest
+from copy_stand import MADE, content, ended, given, in_step, keys, prepare, subscribe
+from cloudpg_sandbox.testing import wait_until
+
+TABLES = "".join(f"CREATE TABLE t{number} (id int NOT NULL, t0 int, pad text);" for number in range(8))
+ROWS = "".join(
+    f"INSERT INTO t{number} SELECT i, 1, repeat('x', 400) FROM generate_series(1, {4000 + 3000 * number}) i;"
+    for number in range(8)
+)
+KEYS = "".join(
+    f"ALTER TABLE t{number} ADD PRIMARY KEY (id);" + (
+        f"ALTER TABLE t{number} ADD FOREIGN KEY (t0) REFERENCES t7;" if number == 0 else ""
+    ) for number in reversed(range(8))
+)
+COPIED = "SELECT count(*) FROM cloudpg_migration.copy_table WHERE state = 'copied'"
+# Every COPY into this table is slow enough to be met.
+SLOW = """
+    CREATE FUNCTION slow() RETURNS bool LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.0005); RETURN true; END';
+    ALTER TABLE t7 ADD CONSTRAINT slow CHECK (slow());
+"""
+
+
+def copied(target) -> int:
+    """How many tables the ledger has; none as long as there is no ledger."""
+    with suppress(psycopg2.Error):
+        return target.query(COPIED)[0][0]
+    return 0
+
+
+def at_work(target) -> bool:
+    """Whether some tables are in and the slow one isn't."""
+    return copied(target) >= 3 and bool(target.query(
+        "SELECT 1 FROM pg_stat_activity WHERE query ~ '^COPY public.t7 ' AND state = 'active'"
+    ))
+
+
+@pytest.fixture
+def halfway(pair):
+    """A copy that will be met halfway."""
+    source, target = pair(15, 18)
+    prepare(source, target, TABLES, ROWS, KEYS)
+    target.run(SLOW)
+    return source, target
+
+
+def write_a_little(source):
+    """Changes in every table, which must not be lost, whichever way a table comes."""
+    for number in range(8):
+        source.run(f"INSERT INTO t{number} SELECT max(id) + 1, 1, 'later' FROM t{number}")
+        source.run(f"UPDATE t{number} SET pad = 'changed' WHERE id % 1000 = 7; DELETE FROM t{number} WHERE id = 13")
+
+
+def re_enter(source, target, left):
+    """P56: the finished tables follow, the others come in through the same subscription."""
+    finished = [name for name in content(source) if name not in left]
+    source.query(f"CREATE PUBLICATION finished FOR TABLE {', '.join(finished)}")
+    subscribe(source, target, "finished")
+    target.query(f"ALTER SUBSCRIPTION {MADE} DISABLE")
+    target.query(f"ALTER SUBSCRIPTION {MADE} SET PUBLICATION {MADE} WITH (refresh = false)")
+    target.query(f"ALTER SUBSCRIPTION {MADE} ENABLE")
+    target.query(f"ALTER SUBSCRIPTION {MADE} REFRESH PUBLICATION WITH (copy_data = true)")
+    wait_until(lambda: target.query("SELECT DISTINCT srsubstate::text FROM pg_subscription_rel") == [("r",)], 90)
+
+
+def finish(run_module, source, target):
+    """Whatever the run has left is brought in, and both sides are the same."""
+    write_a_little(source)
+    told = ended(run_module, source, target)
+    if told["left"]:
+        assert not told["done"]
+        assert target.query("SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == [(0,)]
+        re_enter(source, target, told["left"])
+        assert ended(run_module, source, target)["done"]
+    else:
+        subscribe(source, target)
+    write_a_little(source)
+    assert in_step(source)
+    assert content(target) == content(source)
+    assert [key[:3] for key in keys(target)[1]] == [key[:3] for key in keys(source)[1]]
+    assert ended(run_module, source, target)["changed"] is False
+    return told
+
+
+def test_p55_p56_a_killed_run_keeps_what_is_finished(halfway, run_module, begin_module):
+    source, target = halfway
+    run = begin_module("pg_copy", given(source, target))
+    wait_until(lambda: at_work(target), 60)
+    kept = copied(target)
+    os.kill(run.pid, signal.SIGKILL)
+    run.text()
+    # No worker outlives it, and its COPY with it.
+    wait_until(lambda: not target.query("SELECT 1 FROM pg_stat_activity WHERE application_name ~ '^cloudpg_copy'"))
+    target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
+    told = finish(run_module, source, target)
+    assert kept <= 8 - len(told["left"]) and "public.t7" in told["left"]
+
+
+def test_p54_a_restart_of_the_target_loses_no_table_and_no_moment(halfway, begin_module, run_module):
+    source, target = halfway
+    run = begin_module("pg_copy", given(source, target))
+    wait_until(lambda: at_work(target), 60)
+    target.server.restart()
+    target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
+    told = run.result()
+    assert told["done"] and told["left"] == [] and told["progress"]["reconnected"] > 0
+    subscribe(source, target)
+    write_a_little(source)
+    assert in_step(source)
+    assert content(target) == content(source)
+
+
+def test_p56_a_restart_of_the_source_leaves_what_was_not_finished(halfway, begin_module, run_module):
+    source, target = halfway
+    run = begin_module("pg_copy", given(source, target))
+    wait_until(lambda: at_work(target), 60)
+    source.server.restart()
+    target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
+    told = run.result()
+    assert not told.get("failed"), told
+    assert not told["done"] and "public.t7" in told["left"]
+    finish(run_module, source, target)
+
+
+def test_p54_a_lost_connection_costs_one_table_one_try(halfway, begin_module, run_module):
+    source, target = halfway
+    run = begin_module("pg_copy", given(source, target))
+    wait_until(lambda: at_work(target), 60)
+    target.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ '^COPY public.t7 '")
+    target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
+    told = run.result()
+    assert told["done"] and told["progress"]["reconnected"] == 0
+    assert content(target) == content(source)
+
+
+def test_p14_a_lost_slot_is_said_and_nothing_is_done(halfway, begin_module, run_module):
+    source, target = halfway
+    run = begin_module("pg_copy", given(source, target))
+    wait_until(lambda: at_work(target), 60)
+    os.kill(run.pid, signal.SIGKILL)
+    run.text()
+    source.query("SELECT pg_drop_replication_slot(%s)", [MADE])
+    told = run_module("pg_copy", given(source, target))
+    assert told["failed"] and told["code"] == "slot_lost" and "P14" in told["msg"]
