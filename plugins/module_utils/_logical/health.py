@@ -89,7 +89,8 @@ def _running(now: Subscription, looks: Sequence[Look]) -> list[Finding]:
     if not decided(now, looks):
         if last.error_count > looks[0].error_count or len({one.pid for one in looks} - {None}) > 1:
             return [blocker(
-                "worker-crash-looping", now.name, f"it is enabled, and its worker ends again and again ({counted or 'uncounted'})",
+                "worker-crash-looping", now.name,
+                f"it is enabled, and its worker ends again and again ({counted or 'errors uncounted'})",
                 "find the error in the target's log and mend it", "P18",
             )]
         full = last.workers_busy >= last.workers_allowed

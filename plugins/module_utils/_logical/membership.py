@@ -29,11 +29,16 @@ class Filter:
 def roots(tables: Sequence[Table], selection: Selection, via_root: bool, where: str) -> list[Table]:
     """The tables to name: a partitioned table stands for its partitions, unless one of them is left out (P5).
 
-    Raises MigrationError for a partition that is left out of a table which is published by its root.
+    With a partitioned table its partitions are left out too, but for those that are named. Raises MigrationError for a
+    partition that is left out of a table which is published by its root.
     """
-    meant = [table for table in selection.of(tables, "tables", where) if table.logged]
+    excluded = {table.oid for table in tables if matches(table.name, selection.exclude)}
+    meant = [
+        table for table in selection.of(tables, "tables", where)
+        if table.logged and (table.name in selection.names or not excluded & set(table.ancestors))
+    ]
     chosen = {table.oid for table in meant}
-    out = [table for table in tables if table.ancestors and matches(table.name, selection.exclude)]
+    out = [table for table in tables if table.ancestors and table.oid in excluded]
     split = {oid for table in out for oid in table.ancestors if oid in chosen}
     if split and via_root:
         torn = sorted(table.name for table in out if split & set(table.ancestors))
@@ -41,16 +46,15 @@ def roots(tables: Sequence[Table], selection: Selection, via_root: bool, where: 
             f"{where}: {named(torn)} can't be left out of a table that is published via its root (P5). "
             "Cure: exclude the whole table, or give publish_via_partition_root=false."
         )
-    gone = {table.oid for table in out}
-    named_ones = [
+    whole = [
         table for table in meant if table.oid not in split and not (chosen - split) & set(table.ancestors)
     ]
-    torn_leaves = [
+    leaves = [
         table for table in tables
         if table.kind != PARTITIONED and split & set(table.ancestors) and table.logged
-        and not gone & {table.oid, *table.ancestors} and not (chosen - split) & {table.oid, *table.ancestors}
+        and not excluded & {table.oid, *table.ancestors} and not (chosen - split) & {table.oid, *table.ancestors}
     ]
-    return sorted(named_ones + torn_leaves, key=lambda table: table.name)
+    return sorted(whole + leaves, key=lambda table: table.name)
 
 
 def _whose_identity_counts(tables: Sequence[Table], member: Table, via_root: bool) -> list[Table]:

@@ -46,9 +46,9 @@ def found(result, id):
     return sorted(one["object"] for one in result["findings"] if one["id"] == id)
 
 
-@pytest.fixture(params=[15, 16, 18])
+@pytest.fixture(params=[15, 18])
 def side(request, pair):
-    source, _ = pair(request.param, 18 if request.param != 18 else 16)
+    source, _ = pair(request.param, 16)
     source.run(TABLES)
     return source
 
@@ -227,19 +227,19 @@ def test_a_login_without_the_right_is_told_so(side, run_module):
     assert told["failed"] and told["code"] == "42501" and "superuser" in told["msg"]
 
 
-@pytest.mark.parametrize("more, told", [
-    ({"tables": ["public.gone"]}, "public.gone"), ({"schemas": ["gone"]}, "gone"),
-    ({"row_filters": {"public.gone": "true"}}, "public.gone"), ({"row_filters": {"public.other": "no > 1"}}, "no"),
-    ({"columns": {"public.other": []}}, "no list"), ({"columns": {"public.other": ["gone", "id"]}}, "gone"),
-    ({"scope": "all", "exclude": ["a"]}, "narrowed by exclude"), ({"scope": "schemas", "exclude": []}, "needs schemas"),
-    ({"publish": []}, "publish is empty"), ({"migration": None}, "name and migration are empty"),
-    ({"publish_generated_columns": "stored"}, "needs PostgreSQL 18"), ({"server": {"host": None}}, "server.host"),
-])
-def test_bad_input_is_told(pair, run_module, more, told):
+def test_bad_input_is_told(pair, run_module):
     side, _ = pair(16, 18)
     side.run(TABLES)
-    answer = run_module("pg_publication", given(side, exclude=BAD) | more)
-    assert answer["failed"] and told in answer["msg"]
+    for more, told in [
+        ({"tables": ["public.gone"]}, "public.gone"), ({"schemas": ["gone"]}, "gone"),
+        ({"row_filters": {"public.gone": "true"}}, "public.gone"), ({"row_filters": {"public.other": "no > 1"}}, "no"),
+        ({"columns": {"public.other": []}}, "no list"), ({"columns": {"public.other": ["gone", "id"]}}, "gone"),
+        ({"scope": "all"}, "narrowed by exclude"), ({"scope": "schemas", "exclude": []}, "needs schemas"),
+        ({"publish": []}, "publish is empty"), ({"migration": None}, "name and migration are empty"),
+        ({"publish_generated_columns": "stored"}, "needs PostgreSQL 18"), ({"server": {"host": None}}, "server.host"),
+    ]:
+        answer = run_module("pg_publication", given(side, exclude=BAD) | more)
+        assert answer["failed"] and told in answer["msg"], answer
     assert side.query("SELECT count(*) FROM pg_publication") == [(0,)]
 
 

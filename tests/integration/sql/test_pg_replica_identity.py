@@ -52,9 +52,9 @@ def found(result, id):
     return sorted(one["object"] for one in result["findings"] if one["id"] == id)
 
 
-@pytest.fixture(params=[15, 16, 18])
+@pytest.fixture(params=[15, 18])
 def side(request, pair):
-    source, _ = pair(request.param, 18 if request.param != 18 else 16)
+    source, _ = pair(request.param, 16)
     source.run(TABLES)
     return source
 
@@ -155,15 +155,15 @@ def test_an_explicit_index_is_used_though_there_is_a_primary_key(pair, run_modul
     assert told["failed"] and "y may be NULL" in told["msg"] and found(told, "index-not-usable") == ["public.a"]
 
 
-@pytest.mark.parametrize("more, told", [
-    ({"tables": ["public.gone"]}, "public.gone"), ({"indexes": {"public.gone": "x"}}, "public.gone"),
-    ({"schemas": ["gone"]}, "gone"), ({"server": {"host": None}}, "server.host"), ({"state": "gone"}, "state"),
-])
-def test_bad_input_is_told(pair, run_module, more, told):
+def test_bad_input_is_told(pair, run_module):
     side, _ = pair(16, 18)
     side.run("CREATE TABLE a (id int)")
-    answer = run_module("pg_replica_identity", given(side) | more)
-    assert answer["failed"] and told in answer["msg"]
+    for more, told in [
+        ({"tables": ["public.gone"]}, "public.gone"), ({"indexes": {"public.gone": "x"}}, "public.gone"),
+        ({"schemas": ["gone"]}, "gone"), ({"server": {"host": None}}, "server.host"), ({"state": "gone"}, "state"),
+    ]:
+        answer = run_module("pg_replica_identity", given(side) | more)
+        assert answer["failed"] and told in answer["msg"], answer
 
 
 def test_a_login_that_does_not_own_the_table_is_told_who_may(pair, run_module):
