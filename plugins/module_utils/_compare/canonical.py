@@ -33,13 +33,24 @@ ALONE = "SET max_parallel_workers_per_gather = 0"
 RANGES_SINCE = 140000
 
 
+# Types of which no value is written as the empty text, which can stand for NULL then.
+NEVER_EMPTY = frozenset({
+    "bigint", "boolean", "bytea", "cidr", "date", "double precision", "inet", "integer", "json", "jsonb", "numeric",
+    "real", "smallint", "timestamp without time zone", "timestamp with time zone", "uuid",
+})
+
+
 @dataclass(frozen=True)
 class Column:
-    """A column as both sides have it. ``type`` is the type's name of the side that is asked."""
+    """A column as both sides have it. ``type`` is the type's name of the side that is asked.
+
+    ``plain`` is whether neither side's type has an empty text.
+    """
 
     name: str
     type: str
     nullable: bool
+    plain: bool = False
 
 
 def text_of(column: Column) -> Any:
@@ -62,8 +73,9 @@ def hash_of(columns: Sequence[Column], recode: bool = False) -> Any:
         if recode:
             text = sql.SQL("encode(convert_to({}, 'UTF8'), 'hex')").format(text)
         if column.nullable:
-            # NULL is told from every value: those begin with the sign.
-            text = sql.SQL("coalesce('=' || {}, '')").format(text)
+            # NULL is told from every value: those which could be empty begin with the sign.
+            sign = "" if column.plain else "'=' || "
+            text = sql.SQL("coalesce({}{}, '')").format(sql.SQL(sign), text)
         hashed = sql.SQL("hashtextextended({} COLLATE \"C\", {})").format(text, hashed)
     return sql.SQL("({})::bigint").format(hashed)
 

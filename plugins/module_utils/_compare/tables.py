@@ -17,7 +17,7 @@ from .canonical import Column
 _TABLES = f"""
     SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name, n.nspname AS schema, c.relname AS relation,
            c.relkind AS kind, c.relpersistence AS persistence, c.relispartition AS is_partition,
-           CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) ELSE 0 END AS bytes,
+           CASE WHEN c.relkind = 'r' THEN coalesce(pg_relation_size(c.oid), 1) ELSE 0 END AS bytes,
            greatest(c.reltuples, 0)::bigint AS estimate,
            CASE WHEN c.relispartition THEN (SELECT format('%I.%I', rn.nspname, r.relname)
                FROM pg_class r JOIN pg_namespace rn ON rn.oid = r.relnamespace
@@ -27,9 +27,12 @@ _TABLES = f"""
     ORDER BY 2
 """
 
+# From 18 a column can be NOT NULL without being so: a constraint that isn't validated lets older rows be.
 _COLUMNS = """
     SELECT a.attrelid AS oid, a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type,
-           NOT a.attnotnull AS nullable
+           NOT a.attnotnull OR EXISTS (
+               SELECT FROM pg_constraint k WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND NOT k.convalidated
+               AND a.attnum = ANY (k.conkey)) AS nullable
     FROM pg_attribute a WHERE a.attrelid = ANY (%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attrelid, a.attnum
 """

@@ -17,7 +17,7 @@ except ImportError:
     pass  # connect() says that psycopg2 is missing
 
 from .._pg.connection import Session
-from .canonical import Column, hash_of
+from .canonical import NEVER_EMPTY, Column, hash_of
 from .sides import Side, settled
 from .tables import Pair, Table
 
@@ -26,7 +26,8 @@ PAGE = 8192
 RANGE_BYTES = 64 * 1024 ** 2
 # Small tables are asked for together: the round trip would cost more than the reading.
 BATCH_BYTES = 8 * 1024 ** 2
-BATCH_TABLES = 100
+# Planning a union grows faster than its members.
+BATCH_TABLES = 20
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,19 @@ def relation(table: Table) -> Any:
 
 
 def columns_of(pair: Pair, table: Table) -> list[Column]:
-    """The compared columns as this side has them, in the source's order. NULL is looked for if either side may."""
-    mine = {column.name: column for column in table.columns}
-    nullable = {
-        column.name for side in (pair.source, pair.target) for column in side.columns if column.nullable
-    }
-    return [Column(name, mine[name].type, name in nullable) for name in pair.columns]
+    """The compared columns as this side has them, in the source's order.
+
+    What decides how a column is hashed is the same for both sides: NULL is looked for if either may have it.
+    """
+    mine, twin = ({one.name: one for one in side.columns} for side in (pair.source, pair.target))
+    types = {column.name: column.type for column in table.columns}
+    return [
+        Column(
+            name, types[name], mine[name].nullable or twin[name].nullable,
+            all(side[name].type.partition("(")[0] in NEVER_EMPTY for side in (mine, twin)),
+        )
+        for name in pair.columns
+    ]
 
 
 def pieces(number: int, table: Table, by_ranges: bool, range_bytes: int = RANGE_BYTES) -> list[Piece]:
@@ -109,27 +117,38 @@ def _ask(session: Session, selects: Sequence[Any]) -> list[tuple[int, Sum]]:
     ]
 
 
-def begin(
-    side: Side, pairs: Mapping[int, Pair], hashing: bool, recode: bool
-) -> list[Future[list[tuple[int, Sum]]]]:
+@dataclass(frozen=True)
+class Reading:
+    """Tables that are being read, by number, and those which have no page: nothing is asked about them."""
+
+    asked: Sequence[Future[list[tuple[int, Sum]]]]
+    empty: Mapping[int, Sum]
+
+
+def begin(side: Side, pairs: Mapping[int, Pair], hashing: bool, recode: bool) -> Reading:
     """Start reading the tables of ``pairs`` (by number) on one side; :func:`end` has the sums."""
     tables = {number: getattr(pair, side.name) for number, pair in pairs.items()}
-    hashes = {
-        number: hash_of(columns_of(pair, tables[number]), recode) if hashing else None
-        for number, pair in pairs.items()
-    }
-    found = [piece for number, table in tables.items() for piece in pieces(number, table, side.by_ranges)]
+    nothing = Sum(0, 0 if hashing else None)
+    empty = {number: nothing for number, table in tables.items() if table.kind == "r" and not table.bytes}
+    found = [
+        piece for number, table in tables.items() if number not in empty
+        for piece in pieces(number, table, side.by_ranges)
+    ]
+
+    def select(piece: Piece) -> Any:
+        columns = columns_of(pairs[piece.number], piece.table)
+        return _select(piece, hash_of(columns, recode) if hashing else None)
 
     def question(batch: list[Piece]) -> Any:
-        return lambda session: _ask(session, [_select(piece, hashes[piece.number]) for piece in batch])
+        return lambda session: _ask(session, [select(piece) for piece in batch])
 
-    return [side.ask(question(batch)) for batch in batches(found)]
+    return Reading([side.ask(question(batch)) for batch in batches(found)], empty)
 
 
-def end(asked: Sequence[Future[list[tuple[int, Sum]]]]) -> dict[int, Sum]:
+def end(reading: Reading) -> dict[int, Sum]:
     """The sums by number; raises PgError for a table that could not be read (P48)."""
-    sums: dict[int, Sum] = {}
-    for part in settled(asked):
+    sums = dict(reading.empty)
+    for part in settled(reading.asked):
         for number, one in part:
             sums[number] = sums[number] + one if number in sums else one
     return sums
@@ -139,5 +158,5 @@ def totals(
     source: Side, target: Side, pairs: Mapping[int, Pair], hashing: bool, recode: bool
 ) -> tuple[dict[int, Sum], dict[int, Sum]]:
     """The sums of both sides, read at the same time."""
-    asked = [begin(side, pairs, hashing, recode) for side in (source, target)]
-    return end(asked[0]), end(asked[1])
+    mine, there = (begin(side, pairs, hashing, recode) for side in (source, target))
+    return end(mine), end(there)

@@ -17,7 +17,7 @@ from .._pg.server import Connect
 from . import fingerprint, tables
 from .live import Lag
 from .rows import Told, compare_rows, sentence
-from .sides import Side, reading
+from .sides import Side, reading, settled
 
 NONE = "none"
 # Of a definition, so much is shown.
@@ -83,10 +83,12 @@ def summary(result: Mapping[str, Any]) -> str:
 def _objects(sides: Sequence[Side], wish: Wish) -> tuple[list[dict[str, Any]], int]:
     """What differs in the catalogue, and how many objects were looked at."""
     versions = [side.version_num for side in sides]
-    asked = [
-        side.ask(lambda session: fingerprint.read(session, wish.objects, min(versions))) for side in sides
-    ]
-    mine, there = (one.result() for one in asked)
+
+    def question(name: str) -> Any:
+        return lambda session: fingerprint.read(session, [name], min(versions))
+
+    asked = [[side.ask(question(name)) for name in wish.objects] for side in sides]
+    mine, there = ({name: seen for part in settled(one) for name, seen in part.items()} for one in asked)
     meant = [
         one for one in fingerprint.differences(mine, there, versions)
         if _is_meant(one["object"], one["part"], wish.selection)

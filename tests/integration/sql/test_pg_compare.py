@@ -104,6 +104,19 @@ def test_p48_tables_without_a_key_are_multisets(pair, run_module):
     assert all(set(key["key"]) == {"row hash"} for key in found["keys"])
 
 
+def test_a_null_under_a_constraint_that_is_not_validated_is_seen(pair, run_module):
+    source, target = alike(pair, (16, 18), "CREATE TABLE t (id int PRIMARY KEY, what text)")
+    target.run("INSERT INTO t VALUES (1, NULL)")
+    target.run("ALTER TABLE t ADD CONSTRAINT there NOT NULL what NOT VALID")
+    source.run("INSERT INTO t VALUES (1, 'x')")
+    asked = both(source, target, objects=[])
+    assert keys_of(run_module("pg_compare", asked)) == {"public.t": {(("1",), "different")}}
+    source.run("UPDATE t SET what = ''")
+    assert run_module("pg_compare", asked)["failed"]
+    source.run("UPDATE t SET what = NULL")
+    assert run_module("pg_compare", asked)["equal"] is True
+
+
 def test_p47_settings_of_a_login_make_no_difference(pair, run_module):
     source, target = alike(pair)
     for setting in ("DateStyle = 'SQL, DMY'", "TimeZone = 'Asia/Kolkata'", "IntervalStyle = 'sql_standard'",
@@ -270,7 +283,7 @@ def test_p48_what_cannot_be_compared_fails_whatever_is_asked(pair, run_module):
 
 
 def test_p48_a_table_that_may_not_be_read_fails(pair, run_module):
-    source, target = alike(pair, statements="CREATE TABLE t (id int)")
+    source, target = alike(pair, statements="CREATE TABLE t (id int); INSERT INTO t VALUES (1)")
     given = {"source": source.address("plain"), "target": target.address(), "fail_on_difference": False}
     result = run_module("pg_compare", given)
     assert result["failed"] and result["code"] == "42501"

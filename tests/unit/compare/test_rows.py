@@ -16,7 +16,13 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._compare.drill i
     portions,
 )
 from ansible_collections.cloudpg.migration.plugins.module_utils._compare.tables import Table, chosen, pair
-from ansible_collections.cloudpg.migration.plugins.module_utils._compare.totals import Piece, Sum, batches, pieces
+from ansible_collections.cloudpg.migration.plugins.module_utils._compare.totals import (
+    Piece,
+    Sum,
+    batches,
+    columns_of,
+    pieces,
+)
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import Selection
 
 MIB = 1024 ** 2
@@ -113,13 +119,29 @@ def test_small_tables_are_asked_for_together_and_big_ones_first():
              Piece(3, one, bytes=2 * MIB), *(Piece(number, one) for number in range(10, 210))]
     cut = list(batches(found))
     assert [[piece.number for piece in batch] for batch in cut[:2]] == [[1], [2]]
-    assert [len(batch) for batch in cut[2:]] == [100, 100, 2]
+    assert [len(batch) for batch in cut[2:]] == [20] * 10 + [2]
     assert sum(len(batch) for batch in cut) == len(found)
 
 
 def test_sums_of_ranges_add_up_and_a_count_has_no_hash():
     assert Sum(2, 2 ** 63) + Sum(3, -5) == Sum(5, 2 ** 63 - 5)
     assert Sum(2, None) + Sum(3, None) == Sum(5, None)
+
+
+def test_what_is_written_as_text_otherwise_on_either_side_is_hashed_alike_on_both():
+    source = Table("s.t", "s", "t", "r", columns=(
+        Column("a", "integer", False), Column("b", "numeric(9,2)", True), Column("c", "text", False),
+    ))
+    target = Table("s.t", "s", "t", "r", columns=(
+        Column("c", "text", True), Column("b", "numeric(9,2)", False), Column("a", "s.mine", False),
+    ))
+    [found] = pair(side(source), side(target)).pairs
+    assert [(one.name, one.type, one.nullable, one.plain) for one in columns_of(found, target)] == [
+        ("a", "s.mine", False, False), ("b", "numeric(9,2)", True, True), ("c", "text", True, False),
+    ]
+    assert [(one.nullable, one.plain) for one in columns_of(found, source)] == [
+        (one.nullable, one.plain) for one in columns_of(found, target)
+    ]
 
 
 @pytest.mark.parametrize(("rows", "buckets"), [(0, 1), (100, 1), (101, 2), (10 ** 6, 16384), (10 ** 12, MOST_BUCKETS)])
