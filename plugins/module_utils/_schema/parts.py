@@ -189,7 +189,7 @@ def _made_of(
         return _about(entry, source, by_id, sections)
     section = POST_DATA if entry.type in _AFTER_DATA else PRE_DATA
     if entry.type in LINKS:
-        return [_link(entry, source, section, indexes)]
+        return [_link(entry, source, section, by_id, indexes)]
     thing = thing_of(entry, source)
     if entry.type in ("CONSTRAINT", "INDEX") and thing.words & {"p", "primary", "identity"}:
         section = PRIMARY_KEYS
@@ -216,7 +216,11 @@ def thing_of(entry: Entry, source: Catalogue) -> Thing:
         found = next((thing for thing in source.things.values() if _bare(thing.key) == key), None)
     if found:
         return found
-    raise PgError(
+    raise _vanished(entry)
+
+
+def _vanished(entry: Entry) -> PgError:
+    return PgError(
         f"{entry.type} {entry.name} was in pg_dump's output and not in the catalogue: the source's schema is being "
         "changed meanwhile (P50). Cure: let no DDL run on the source, then run again."
     )
@@ -227,10 +231,11 @@ def _bare(key: Key) -> Key:
 
 
 def _link(
-    entry: Entry, source: Catalogue, section: str, indexes: Mapping[tuple[str, str], Thing]
+    entry: Entry, source: Catalogue, section: str, by_id: Mapping[int, Entry],
+    indexes: Mapping[tuple[str, str], Thing],
 ) -> Statement:
     if entry.type == "ROW SECURITY":
-        table = next(thing for (_class, oid), thing in source.things.items() if oid == entry.oid and thing.relation)
+        table = thing_of(by_id[entry.depends[0]], source)
         names, relation, said = _names(table), table.relation, f"enable row security of {table.identity}"
     else:
         names = toc.subject(entry)
@@ -245,10 +250,7 @@ def _link(
             said = f"attach {'.'.join(names)} to {whole}"
     key = (entry.type, *names)
     if key not in source.links:
-        raise PgError(
-            f"{entry.type} {entry.name} was in pg_dump's output and not in the catalogue: the source's schema is being "
-            "changed meanwhile (P50). Cure: let no DDL run on the source, then run again."
-        )
+        raise _vanished(entry)
     return Statement(entry.type, said, entry.text, section, relation, "link", key, source.links[key])
 
 

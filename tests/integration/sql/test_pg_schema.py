@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import signal
 from pathlib import Path
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
-from sql_stand import SECRET
+from sql_stand import SECRET, drop_database
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema import catalogue
@@ -49,6 +51,20 @@ def relations(side):
         "SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace"
         " WHERE relkind IN ('r', 'p', 'v') AND nspname !~ '^pg_|information_schema'"
     )}
+
+
+@pytest.fixture(scope="module")
+def shop(server_of, side_of):
+    """The shop on 18 and an empty database on 16, for tests that change neither."""
+    name = f"shop_{secrets.token_hex(3)}"
+    sides = []
+    for major in (18, 16):
+        server_of(major).query(f"CREATE DATABASE {name} OWNER owner")
+        sides.append(side_of(server_of(major), name))
+    sides[0].run(SHOP)
+    yield sides
+    for side in sides:
+        drop_database(side.server, name)
 
 
 @pytest.mark.parametrize("majors", [(15, 16), (15, 18), (16, 18), (18, 16)])
@@ -137,14 +153,24 @@ def test_an_interrupted_run_is_gone_on_with(run_module, begin_module, pair):
     ({"exclude": ["shop.orders"]}, {"shop.customers", "audit.log", "audit.log_1", 'audit."of *"'},
      {"shop.paid": "it needs TABLE shop.orders, which is left out"}),
 ])
-def test_p49_only_what_was_asked_for_travels_with_what_it_needs(run_module, pair, more, there, left):
+def test_p49_only_what_was_asked_for_travels_with_what_it_needs(run_module, shop, more, there, left):
+    would = run_module("pg_schema", given(*shop, **more), check=True)
+    assert would.get("msg") is None
+    made = [re.fullmatch("create (?:table(?! constraint)|view) (.*)", action) for action in would["actions"]]
+    assert {one.group(1) for one in made if one} == there
+    told = {one["name"]: one["reason"] for one in would["left_out"]}
+    assert left.items() <= told.items() and would["left_out_count"] == len(would["left_out"])
+
+
+def test_p49_what_was_asked_for_is_enough_to_be_made(run_module, pair):
     source, target = pair(16, 18)
     source.run(SHOP)
-    did = run_module("pg_schema", given(source, target, **more))
-    assert did.get("msg") is None and relations(target) == there
-    told = {one["name"]: one["reason"] for one in did["left_out"]}
-    assert left.items() <= told.items() and did["left_out_count"] == len(did["left_out"])
-    assert not run_module("pg_schema", given(source, target, **more))["changed"]
+    more = {"tables": ["shop.orders", "audit.log"], "exclude": ["audit.*"]}
+    did = run_module("pg_schema", given(source, target, tables=more["tables"]))
+    assert did.get("msg") is None and relations(target) == {"shop.orders", "audit.log", "audit.log_1"}
+    assert not run_module("pg_schema", given(source, target, tables=more["tables"]))["changed"]
+    failed = run_module("pg_schema", given(source, target, **more))
+    assert "tables names what can't be taken: audit.log" in failed["msg"]
 
 
 def test_p49_what_cannot_travel_is_left_out_and_told(run_module, pair):
@@ -299,26 +325,23 @@ def test_the_password_reaches_the_programs_by_their_environment_only(run_module,
     ({"database": "no_such_database"}, "no_such_database"),
     ({"target": {"host": None}}, "target.host is empty"),
 ])
-def test_p37_bad_input_is_named_before_anything_is_done(run_module, pair, more, said):
-    source, target = pair(18, 16)
-    source.run(SHOP)
+def test_p37_bad_input_is_named_before_anything_is_done(run_module, shop, more, said):
+    source, target = shop
     more = {name: target.bindir if value == "OLDER" else value for name, value in more.items()}
     failed = run_module("pg_schema", {**given(source, target), **more})
     assert failed["failed"] and said in failed["msg"] and relations(target) == set()
 
 
-def test_a_login_that_may_not_read_the_source_or_write_the_target_is_told_so(run_module, pair):
-    source, target = pair(16, 18)
-    source.run(SHOP)
+def test_a_login_that_may_not_read_the_source_or_write_the_target_is_told_so(run_module, shop):
+    source, target = shop
     failed = run_module("pg_schema", {**given(source, target), "source": source.address("plain")})
     assert failed["failed"] and "permission denied" in failed["msg"] and "pg_read_all_data" in failed["msg"]
     failed = run_module("pg_schema", {**given(source, target), "target": target.address("plain"), "owners": False})
     assert failed["failed"] and failed["code"] == "42501" and failed["changed"] is False
 
 
-def test_what_is_not_there_yet_is_planned_in_check_mode(run_module, pair):
-    source, target = pair(16, 18)
-    source.run(SHOP)
+def test_what_is_not_there_yet_is_planned_in_check_mode(run_module, shop):
+    source, target = shop
     nowhere = {"host": None, "user": "migration"}
     would = run_module("pg_schema", {**given(source, target), "target": nowhere}, check=True)
     assert would["changed"] and "create table shop.orders" in would["actions"]
