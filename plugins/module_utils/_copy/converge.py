@@ -60,9 +60,7 @@ def _copied(wish: Wish, check_mode: bool) -> dict[str, Any]:
         raise
     plan = plan_of(wish, seen)
     if not check_mode and plan.changed:
-        done: list[Observed] = []
-        carry_out(Plan(plan.steps[:1]), {step.op: lambda **_: done.append(engine.carry_out()) for step in plan.steps})
-        return _result(wish, plan, done[-1], engine, seen)
+        return _result(wish, plan, engine.carry_out(), engine, seen)
     return _result(wish, plan, seen, engine)
 
 

@@ -170,13 +170,24 @@ class Engine:
         pool = Pool(setting, 2 * wish.jobs)
         crew = Crew(
             pool, self._keeper, throttle.Throttle(wish.limits, wish.jobs), wish.jobs, wish.patience_seconds,
-            lambda figures: self._tell(target, figures), lambda: throttle.look(source, self._name, wish.slot), sizes,
-            self._clock, self.statements,
+            lambda figures: self._tell(target, figures), lambda: self._look(source), sizes, self._clock,
+            self.statements,
         )
         try:
             Run(jobs, crew, progress).carry_out()
         finally:
             pool.stop()
+
+    def _look(self, source: Wire) -> Mapping[str, Any]:
+        """How the source is doing; raises PgError when the slot is lost, for then all copying is in vain (P14)."""
+        slot = snapshot.slot_state(source, self._wish.slot) if self._wish.slot else None
+        if self._wish.slot and (slot is None or slot["wal_status"] == "lost"):
+            raise PgError(
+                f"{source.where}: slot {self._wish.slot} was lost while the copy ran (P14): it keeps too little "
+                "WAL. Cure: raise max_slot_wal_keep_size, run with state=absent, empty the tables and copy again.",
+                code="slot_lost",
+            )
+        return throttle.look(source, self._name, self._wish.slot)
 
     def _tell(self, target: Wire, figures: Mapping[str, Any]) -> None:
         self.figures = dict(figures)

@@ -49,7 +49,8 @@ class Setting:
 
 def die_with_parent(parent: int) -> None:
     """No worker outlives the process that started it, not even one that was killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with suppress(AttributeError):  # Linux has it
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -51,7 +51,8 @@ ROWS = """
     SELECT i % 2000 + 1, timestamptz '2024-02-29' + i * interval '1 h',
         jsonb_build_object('n', i, 't', E'a\\tb\\\\'),
         ARRAY['x', NULL, ''], '\\x00ff0a'::bytea, 'it''s ok', ARRAY['sad', 'happy']::public.mood[],
-        ROW(i, NULL)::public.pair, public.span(i, i + 0.5), i, 1.0 / i, interval '1 mon -3 days', 'public.customer'::regclass
+        ROW(i, NULL)::public.pair, public.span(i, i + 0.5), i, 1.0 / i,
+        interval '1 mon -3 days', 'public.customer'::regclass
     FROM generate_series(1, 3000) i;
     INSERT INTO "Mixed Case"."order ""line"" 1" DEFAULT VALUES;
     INSERT INTO part SELECT i, i % 1000, i % 3 FROM generate_series(1, 3000) i;
