@@ -66,6 +66,11 @@ class Reader:
     recode: bool
 
     @property
+    def quick(self) -> bool:
+        """Whether a key leads to its rows; a row's hash doesn't."""
+        return bool(self.pair.key)
+
+    @property
     def _table(self) -> Any:
         return getattr(self.pair, self.side.name)
 

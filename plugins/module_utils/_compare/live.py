@@ -32,7 +32,9 @@ _SLOT = """
 
 
 class Looking(Protocol):
-    """One side of one table: what is under these keys now."""
+    """One side of one table: what is under these keys now; ``quick`` unless looking reads the whole table."""
+
+    quick: bool
 
     def look(self, keys: list[Key]) -> Mapping[Key, Value]: ...
 
@@ -108,7 +110,7 @@ def settle(
         if not left:
             break
         seen = [source.look(left)]
-        few = len(left) <= FEW
+        few = len(left) <= FEW and source.quick
         lag.passed((lambda: seen.append(source.look(left))) if few else lambda: None)
         # A row that is written all the time is met by looking quickly, for the target shows a version just past.
         seen += [source.look(left) for _look in range(LOOKS if few else 1)]

@@ -122,7 +122,7 @@ def test_p16_p19_a_target_that_does_not_come_up_is_no_pass(following, run_module
     assert result["failed"] and result["code"] == "wait_timeout" and "nobody reads it" in result["msg"]
 
 
-def test_check_mode_waits_for_the_lag_without_writing_anything(following, run_module):
+def test_check_mode_finds_the_same_without_the_messages_that_hurry_the_lag(following, run_module):
     source, target = following
     target.query("UPDATE orders SET what = 'wrong' WHERE id = 2700")
     with writing(source):
