@@ -27,6 +27,8 @@ SUPERUSER = "rdsadmin"
 # part of the rehearsal, a crash of the server is, and that needs no fsync.
 BASE_SETTINGS = {
     "fsync": "off",
+    # In the data directory, not in /dev/shm: what a server that was killed leaves goes with its directory.
+    "dynamic_shared_memory_type": "mmap",
     "max_connections": "200",
     "shared_buffers": "32MB",
     "wal_level": "replica",
