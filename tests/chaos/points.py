@@ -23,6 +23,11 @@ LONG = (
 MOMENTS = (350, 500, 700, 950, 1300, 1700)
 
 
+def short(boundary: str) -> str:
+    """A boundary for a person, without what every one has."""
+    return boundary.replace("cloudpg.migration.", "").removesuffix(" #1")
+
+
 @dataclass(frozen=True)
 class Point:
     """A moment of a run: a task's begin, or some milliseconds after it. ``place`` is its number in a clean run."""
@@ -34,9 +39,8 @@ class Point:
 
     @property
     def name(self) -> str:
-        """For a person, without what every boundary has."""
-        text = self.boundary.replace("cloudpg.migration.", "").removesuffix(" #1")
-        return f"{text} +{self.after_ms} ms" if self.after_ms else text
+        """For a person."""
+        return f"{short(self.boundary)} +{self.after_ms} ms" if self.after_ms else short(self.boundary)
 
 
 def at_boundaries(trace: Sequence[Mapping[str, Any]], dice: random.Random) -> list[Point]:

@@ -18,7 +18,7 @@ from typing import Any
 import disturbances
 from disturbances import CHECK, DRAIN, Disturbance
 from kills import chain, tail
-from points import Point, at_boundaries, at_changes, chains, choose
+from points import Point, at_boundaries, at_changes, chains, choose, short
 from report import Row
 from runs import Run, begin, finish
 from stand import OUTAGE, Stand, standing
@@ -136,8 +136,9 @@ def disturbed_round(several: Sequence[Disturbance]) -> Callable[[Say, Path], lis
             for what in several:
                 run, reached = disturb(stand, what, TAKE_OVER if runs else None)
                 runs.append(run)
-                said = "went on" if run.process.returncode == 0 else f"stopped: {message(run)[:300]}"
-                rows.append(Row("around", "migrate", what.halt or "from the beginning", what.name, reached, said))
+                said = "went on" if run.process.returncode == 0 else f"stopped: {message(run)[-300:]}"
+                place = short(what.halt) if what.halt else "from the beginning"
+                rows.append(Row("around", "migrate", place, what.name, reached, said))
                 say(rows[-1])
                 if run.process.returncode:
                     wrong += complaints(run, what)
