@@ -283,5 +283,5 @@ attributes:
       - cloudpg.migration.postgresql
 requirements:
   - psycopg2 on the machine the module runs on
-  - boto3 there, for O(server.secret_arn) and O(server.iam)
+  - boto3 there, for C(secret_arn) and C(iam) of either side
 """
