@@ -60,7 +60,8 @@ def _quoted_spans(text: str) -> Iterator[tuple[int, int, str]]:
     position = 0
     while found := _QUOTED.search(text, position):
         start, position = found.span()
-        if found.lastgroup == "block" or found.group("block"):
+        kind = found.lastgroup or ""
+        if kind == "block":
             depth = 1
             while depth:
                 edge = _BLOCK.search(text, position)
@@ -68,8 +69,6 @@ def _quoted_spans(text: str) -> Iterator[tuple[int, int, str]]:
                     raise PgError("pg_dump's output ends inside a comment: it is cut short. Cure: run again.")
                 depth += 1 if edge.group() == "/*" else -1
                 position = edge.end()
-        kind = next(name for name in ("escaped", "string", "name", "dollar", "comment", "block", "end")
-                    if found.group(name) is not None)
         yield start, position, kind
 
 
