@@ -10,14 +10,14 @@ Everything here is pure. The way through it::
     there = catalogue.observe(source_session)                    # what the oids are
     chosen = choice.choose(entries, there, choice.Wish(...))     # without what can't or mustn't travel
     todo = parts.statements(chosen.entries, there, target_version)
-    mine = parts.split(todo)                                     # by table, for a copy that runs tables in parallel
+    mine = by_table.split(todo)                                  # for a copy that runs tables in parallel
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._pg.errors import PgError
@@ -58,63 +58,6 @@ class Statement:
     value: Any = None
     words: frozenset[str] = frozenset()
     secret: bool = False
-
-
-@dataclass
-class TableParts:
-    """What one table gets, in the order in which it must run: ``primary_key`` (and the replica identity) as soon as
-    its rows are in, ``indexes`` (unique and exclusion constraints too) then, in parallel if you like; ``foreign_keys``
-    when **all** tables have theirs and the attachments are made, ``validations`` after them; ``triggers`` and
-    ``others`` (rules, policies, statistics, comments) at the end."""
-
-    primary_key: list[Statement] = field(default_factory=list)
-    indexes: list[Statement] = field(default_factory=list)
-    foreign_keys: list[Statement] = field(default_factory=list)
-    validations: list[Statement] = field(default_factory=list)
-    triggers: list[Statement] = field(default_factory=list)
-    others: list[Statement] = field(default_factory=list)
-
-
-@dataclass
-class Split:
-    """Statements by table. ``key_attachments`` and ``attachments`` join the indexes of partitions to their parents':
-    in their order, one after another, when all tables have their primary keys, or their indexes. ``refreshes`` fill
-    materialized views in the order of their dependencies (P45); ``rest`` belongs to no table and comes last."""
-
-    pre_data: list[Statement] = field(default_factory=list)
-    tables: dict[str, TableParts] = field(default_factory=dict)
-    key_attachments: list[Statement] = field(default_factory=list)
-    attachments: list[Statement] = field(default_factory=list)
-    refreshes: list[Statement] = field(default_factory=list)
-    rest: list[Statement] = field(default_factory=list)
-
-
-def split(todo: Iterable[Statement]) -> Split:
-    """Sort statements, as :func:`statements` returns them, by section and table; order within a list is kept."""
-    done = Split()
-    for one in todo:
-        mine = done.tables.setdefault(one.table, TableParts()) if one.table and one.section != PRE_DATA else None
-        if one.section == PRE_DATA:
-            done.pre_data.append(one)
-        elif one.type == "INDEX ATTACH":
-            (done.key_attachments if one.section == PRIMARY_KEYS else done.attachments).append(one)
-        elif one.check == "populated":
-            done.refreshes.append(one)
-        elif mine is None:
-            done.rest.append(one)
-        elif one.section == PRIMARY_KEYS:
-            mine.primary_key.append(one)
-        elif one.check == "valid":
-            mine.validations.append(one)
-        elif one.check == "thing" and one.type in ("INDEX", "CONSTRAINT"):
-            mine.indexes.append(one)
-        elif one.check == "thing" and one.type == "FK CONSTRAINT":
-            mine.foreign_keys.append(one)
-        elif one.type == "TRIGGER" and one.check == "thing":
-            mine.triggers.append(one)
-        else:
-            mine.others.append(one)
-    return done
 
 
 def is_there(one: Statement, target: Catalogue, by_key: Mapping[Key, Thing]) -> bool:

@@ -22,7 +22,7 @@ _HEADING = re.compile(
 # What separates statements from what they quote: strings, E-strings, names, dollar quotes, both kinds of comments.
 _QUOTED = re.compile(
     r"""(?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*')|(?P<string>'(?:[^']|'')*')|(?P<name>"(?:[^"]|"")*")"""
-    r"""|(?P<dollar>(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)|(?P<comment>--[^\n]*\n?)|(?P<block>/\*)"""
+    r"""|(?P<dollar>(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)|(?P<comment>(?:--[^\n]*\n?)+)|(?P<block>/\*)"""
     r"""|(?P<end>;)""",
     re.DOTALL,
 )
@@ -74,16 +74,9 @@ def _quoted_spans(text: str) -> Iterator[tuple[int, int, str]]:
 
 def headings(text: str) -> list[re.Match[str]]:
     """The entries' headings; pg_dump writes each as top-level comments, so none begins inside anything quoted."""
-    found: list[re.Match[str]] = []
-    taken = 0
-    for start, _end, kind in _quoted_spans(text):
-        if kind != "comment" or start < taken:
-            continue
-        heading = _HEADING.match(text, start)
-        if heading:
-            found.append(heading)
-            taken = heading.end()
-    return found
+    comments = ((start, end) for start, end, kind in _quoted_spans(text) if kind == "comment")
+    found = (_HEADING.search(text, start, end) for start, end in comments)
+    return [heading for heading in found if heading]
 
 
 def parse(text: str) -> list[Entry]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.errors import PgError
-from ansible_collections.cloudpg.migration.plugins.module_utils._schema import choice, parts, restore, work
+from ansible_collections.cloudpg.migration.plugins.module_utils._schema import by_table, choice, parts, restore, work
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema.catalogue import Catalogue, Right, Thing
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema.toc import Entry
 
@@ -75,7 +75,7 @@ def shop():
 
 def test_a_table_gets_its_parts_in_the_order_in_which_they_must_run(shop):
     todo, _chosen = shop.statements()
-    split = parts.split(todo)
+    split = by_table.split(todo)
     assert [one.key[-1] for one in split.pre_data] == ["s", "s.p", "s.c", "s.u", "c"]
     mine = split.tables["s.c"]
     assert [one.key[1] for one in mine.primary_key] == ["c_pkey on s.c", "s.c_identity"]
@@ -97,7 +97,7 @@ def test_p38_foreign_keys_come_in_two_steps_where_that_can_be(words, version, te
     made.constraint('"F k"', "t", words, text=FK, kind="FK CONSTRAINT")
     todo, _chosen = made.statements(version)
     assert [one.text for one in todo] == texts
-    split = parts.split(todo).tables["s.t"]
+    split = by_table.split(todo).tables["s.t"]
     assert [one.text for one in split.foreign_keys + split.validations] == texts
 
 
