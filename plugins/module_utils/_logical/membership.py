@@ -46,13 +46,12 @@ def roots(tables: Sequence[Table], selection: Selection, via_root: bool, where: 
             f"{where}: {named(torn)} can't be left out of a table that is published via its root (P5). "
             "Cure: exclude the whole table, or give publish_via_partition_root=false."
         )
-    whole = [
-        table for table in meant if table.oid not in split and not (chosen - split) & set(table.ancestors)
-    ]
+    kept = chosen - split
+    whole = [table for table in meant if table.oid not in split and not kept & set(table.ancestors)]
     leaves = [
         table for table in tables
         if table.kind != PARTITIONED and split & set(table.ancestors) and table.logged
-        and not excluded & {table.oid, *table.ancestors} and not (chosen - split) & {table.oid, *table.ancestors}
+        and not excluded & {table.oid, *table.ancestors} and not kept & {table.oid, *table.ancestors}
     ]
     return sorted(whole + leaves, key=lambda table: table.name)
 
