@@ -109,8 +109,9 @@ options:
     type: str
     choices: ["off", local, remote_write, remote_apply, "on"]
   two_phase:
-    description: Whether prepared transactions travel as such. It needs PostgreSQL 15; only from 18 on it can be
-    changed. type: bool
+    description:
+      - Whether prepared transactions travel as such. It needs PostgreSQL 15. Only from 18 on it can be changed.
+    type: bool
   disable_on_error:
     description: Whether an error disables the subscription, instead of being tried again for ever. PostgreSQL 15.
     type: bool
