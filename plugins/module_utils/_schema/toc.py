@@ -22,8 +22,8 @@ _HEADING = re.compile(
 # What separates statements from what they quote: strings, E-strings, names, dollar quotes, both kinds of comments.
 _QUOTED = re.compile(
     r"""(?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*')|(?P<string>'(?:[^']|'')*')|(?P<name>"(?:[^"]|"")*")"""
-    r"""|(?P<dollar>(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)|(?P<comment>(?:--[^\n]*\n?)+)|(?P<block>/\*)"""
-    r"""|(?P<end>;)""",
+    r"""|(?P<dollar>(?<![\w$])\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$)|(?P<comment>(?:--[^\n]*\n?)+)"""
+    r"""|(?P<block>/\*)|(?P<end>;)""",
     re.DOTALL,
 )
 _BLOCK = re.compile(r"/\*|\*/")

@@ -75,7 +75,7 @@ def read(
         )
     return Schema(
         tuple(parts.statements(chosen.entries, there, target_version)), chosen.left_out,
-        frozenset(entry.owner for entry in chosen.entries if entry.owner not in ("", "-")) if owners else frozenset(),
+        frozenset(entry.owner for entry in chosen.entries if " OWNER TO " in entry.text and owners),
         large_objects, there.version,
     )
 
