@@ -11,10 +11,10 @@ version_added: 1.0.0
 author: cloudpg.migration contributors (@cloudpg)
 description:
   - Takes, renews and gives back the lock of a migration that goes by SQL alone.
-  - The lock is a row in schema C(cloudpg_migration) on both sides, in the database that each address names. It carries a
-    lease of 60 seconds by the server's own clock, which the long modules renew while they work.
-  - A lease that has lapsed is taken over with the next generation. A run that was only asleep then finds that it has lost
-    the lock, and changes nothing more.
+  - The lock is a row in schema C(cloudpg_migration) on both sides, in the database that each address names. It carries
+    a lease of 60 seconds by the server's own clock.
+  - A lease that has lapsed is taken over with the next generation. A run that was only asleep then finds that it has
+    lost the lock.
 notes:
   - The login needs C(CREATE) on the database of either side, once, to make the schema.
 extends_documentation_fragment:
@@ -66,6 +66,28 @@ options:
       - When that run renews its lease meanwhile it is alive, and the module fails at once.
     type: int
     default: 75
+  events:
+    description:
+      - Journal entries to write, on both sides, with O(state=held).
+      - Writing an O(events[].id) again keeps the first O(events[].was).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      id:
+        description: What this is about, unique in the migration.
+        type: str
+        required: true
+      object:
+        description: The thing that was changed.
+        type: str
+        required: true
+      was:
+        description: How it was before.
+        type: raw
+      now:
+        description: How it is now.
+        type: raw
 seealso:
   - module: cloudpg.migration.aws_journal
 """
@@ -78,6 +100,17 @@ EXAMPLES = r"""
     journal:
       migration: orders
   register: lock
+
+- name: Write down what would be forgotten otherwise
+  cloudpg.migration.pg_journal:
+    source: {host: orders.example.org, user: migration, passfile: /etc/cloudpg/pgpass}
+    target: {host: orders-new.example.org, user: migration, passfile: /etc/cloudpg/pgpass}
+    journal: "{{ lock.journal }}"
+    events:
+      - id: dns.ttl
+        object: db.example.org
+        was: 300
+        now: 5
 
 - name: Give it back
   cloudpg.migration.pg_journal:
@@ -147,6 +180,17 @@ def main():
             "take_over": {"type": "bool", "default": False},
             "job": {"type": "str", "default": ""},
             "wait_timeout": {"type": "int", "default": 75},
+            "events": {
+                "type": "list",
+                "elements": "dict",
+                "default": [],
+                "options": {
+                    "id": {"type": "str", "required": True},
+                    "object": {"type": "str", "required": True},
+                    "was": {"type": "raw"},
+                    "now": {"type": "raw"},
+                },
+            },
         },
         supports_check_mode=True,
     )

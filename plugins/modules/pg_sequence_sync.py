@@ -110,7 +110,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical import sequence_work, sequences
-from ansible_collections.cloudpg.migration.plugins.module_utils._logical.results import as_dicts, bounded, refuse_blockers
+from ansible_collections.cloudpg.migration.plugins.module_utils._logical.results import (
+    as_dicts, bounded, refuse_blockers,
+)
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import SHOWN, Selection
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect

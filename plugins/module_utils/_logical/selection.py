@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from .._errors import MigrationError
 
 # Results are bounded: a count, and this many of what was counted.
 SHOWN = 100
+# Letters of a database's name in that of its slot.
+DATABASE_SHOWN = 20
 # In sentences.
 NAMED = 3
 
@@ -32,6 +35,13 @@ OUR_OWN = """
 def object_name(migration: str) -> str:
     """The name of everything made for a migration (publication, subscription, slot)."""
     return "cloudpg_" + migration.replace("-", "_")
+
+
+def slot_name(migration: str, database: str) -> str:
+    """The slot of a database: slots are the server's, and have names of lower-case letters, digits and underscores."""
+    plain = re.sub(r"[^a-z0-9_]", "_", database.lower())[:DATABASE_SHOWN]
+    mark = "" if plain == database else f"_{hashlib.sha256(database.encode()).hexdigest()[:6]}"
+    return f"{object_name(migration)[:63 - len(plain) - len(mark) - 1]}_{plain}{mark}"
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -26,7 +26,7 @@ from .subscription_state import writers
 _HIDDEN = "(the connection)"
 _CANCELLED = "57014"
 # Seconds a worker, or a walsender, is given to end after its subscription was disabled.
-_ENDS = 10.0
+_ENDS = 60.0
 _POLL = 0.1
 
 _SLOTS = """

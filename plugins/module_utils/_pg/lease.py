@@ -141,10 +141,9 @@ def renew(session: Session, journal: Mapping[str, Any]) -> None:
 
 
 def release(session: Session, journal: Mapping[str, Any]) -> None:
-    """Give the lock back; raises LeaseLost when it isn't ours any more."""
-    if session.value(_EXISTS) and session.rows(_RELEASE, journal):
-        return
-    renew(session, journal)
+    """Give the lock back, which is done already where the journal was cleared; LeaseLost when it is another's."""
+    if read(session, journal["migration"])[0] and not session.rows(_RELEASE, journal):
+        renew(session, journal)
 
 
 def clear(session: Session, migration: str) -> bool:
@@ -152,6 +151,8 @@ def clear(session: Session, migration: str) -> bool:
     if not is_there(session) and not session.value(_EXISTS):
         return False
     with session.transaction():
+        prepare(session)
+        session.run(_MAKE, {"migration": migration})
         for table in ("event", "lease"):
             session.run(f"DELETE FROM {SCHEMA}.{table} WHERE migration = %s", (migration,))
         left = session.value(f"SELECT (SELECT count(*) FROM {SCHEMA}.event) + (SELECT count(*) FROM {TABLE})")

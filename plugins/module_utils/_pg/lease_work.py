@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .._journal import check_name, holder_of_this_run, merge
-from .._plan import Plan, Step, carry_out
+from .._plan import Plan, Step
 from . import journal, lease
 from .connection import Session
 
@@ -45,6 +45,11 @@ def go(source: Session, target: Session, params: Mapping[str, Any], check_mode: 
             lease.renew(side, held)
     else:
         held, taken_over = _take(source, target, params)
+    if params["events"]:
+        for side in (source, target):
+            with side.transaction():
+                lease.renew(side, held)
+                journal.record(side, migration, [journal.Entry(**event) for event in params["events"]], held["holder"])
     return result(migration, held, taken_over, _events(source, target, migration))
 
 
@@ -69,19 +74,21 @@ def _take(source: Session, target: Session, params: Mapping[str, Any]) -> tuple[
 
 
 def _absent(sides: tuple[Session, Session], held: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Forget it on both sides. The run's own lock is no change, unless there was something to remember."""
     migration = held["migration"]
-    there = {side.where: side for side in sides if journal.read(side, migration) or lease.read(side, migration)[0]}
+    remembering = [side.where for side in sides if journal.read(side, migration)]
     plan = Plan(
         tuple(
             Step("clear", f"remove migration {migration} from the journal on {where}", {"where": where})
-            for where in there
+            for where in remembering
         ),
-        {"journals": sorted(there)}, {"journals": []},
+        {"journals": sorted(remembering)}, {"journals": []},
     )
     if not check_mode:
-        for side in there.values() if held["generation"] else ():
+        for side in sides if held["generation"] else ():
             lease.renew(side, held)
-        carry_out(plan, {"clear": lambda where: lease.clear(there[where], migration)}, lambda step: None)
+        for side in sides:
+            lease.clear(side, migration)
     return result(migration, plan=plan)
 
 
