@@ -169,7 +169,6 @@ SERVERS = [
     [Disturbance("the source restarts while the target is built", BUILD, server("source", "restart"))],
     [Disturbance("the source is killed before it is closed", CLOSE, server("source", "kill"), server("source", "start"),
                  crash=True)],
-    [Disturbance("the target restarts before the drain", DRAIN, server("target", "restart"))],
     [
         Disturbance(f"the {side} {what} before {name}", halt, server(side, action), server(side, "start"), cause,
                     crash=action == "kill")
@@ -185,6 +184,11 @@ SERVERS = [
 ]
 HURRY = {"migration_max_outage": 60, "replica_undo_seconds": 30}
 WITHOUT_LOGIN = {"migration_controller_cidrs": []}
+TIMEOUTS = [
+    [Disturbance("a reboot takes twice what an impatient runner gives a task", None,
+                 fault("slow_transition", identifier="{source}", transition="rebooting", factor=60), no_faults,
+                 settings={"ANSIBLE_TASK_TIMEOUT": "6"}, may_stop=False)],
+]
 # The token runs out again and again: each run goes on from where the one before it was left without any power.
 TOKENS = [
     Disturbance(f"the token runs out {name}", halt, fault("expired_token", operation="*"), no_faults,
@@ -198,6 +202,7 @@ DENIED = [
     for operation in ("ec2:CreateSecurityGroup", "rds:CreateDBCluster", "rds:RebootDBInstance",
                       "rds:PromoteReadReplicaDBCluster", "rds:ModifyDBCluster")
 ]
+# Also played one by one, and faster, by tests/integration; here clients write, and the end is judged.
 FAULTS = [
     [Disturbance("throttling of a fifth of all calls", None,
                  fault("throttling", operation="*", rate=0.2, seed=1), no_faults, "throttled")],
@@ -232,7 +237,4 @@ FAULTS = [
                     variables={**HURRY, **WITHOUT_LOGIN})
         for name in ("missing", "stale")
     ],
-    [Disturbance("a reboot takes twice what an impatient runner gives a task", None,
-                 fault("slow_transition", identifier="{source}", transition="rebooting", factor=60), no_faults,
-                 settings={"ANSIBLE_TASK_TIMEOUT": "6"}, may_stop=False)],
 ]

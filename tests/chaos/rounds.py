@@ -33,10 +33,14 @@ ERROR = re.compile(r"^\[ERROR\]: (?:Task failed: )?(?:Action failed|Module faile
 
 @dataclass(frozen=True)
 class Round:
-    """``play`` gives a line for each thing it does, and returns all of them with the verdict in."""
+    """``play`` gives a line for each thing it does, and returns all of them with the verdict in.
+
+    ``thorough``: played only when that is asked for.
+    """
 
     name: str
     play: Callable[[Say, Path], list[Row]]
+    thorough: bool = False
 
 
 def judged(rows: list[Row], stand: Stand, runs: Sequence[Run], wrong: list[str], figures: dict[str, Any],
@@ -195,8 +199,10 @@ def complaints(run: Run, what: Disturbance) -> list[str]:
     return wrong
 
 
-def around_rounds(name: str, list_of: Sequence[Sequence[Disturbance]]) -> list[Round]:
-    return [Round(f"{name} {number:02}", disturbed_round(several)) for number, several in enumerate(list_of, 1)]
+def around_rounds(name: str, list_of: Sequence[Sequence[Disturbance]], thorough: bool = False) -> list[Round]:
+    return [
+        Round(f"{name} {number:02}", disturbed_round(several), thorough) for number, several in enumerate(list_of, 1)
+    ]
 
 
 # All of them
@@ -235,5 +241,6 @@ def all_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round
           for number, (turns, rival) in enumerate(TURNS(trace, seed), 1)),
         *around_rounds("network", disturbances.NETWORK),
         *around_rounds("server", disturbances.SERVERS),
-        *around_rounds("fault", disturbances.FAULTS),
+        *around_rounds("timeout", disturbances.TIMEOUTS),
+        *around_rounds("fault", disturbances.FAULTS, thorough=True),
     ]

@@ -21,7 +21,7 @@ from verdict import TAKE_OVER
 
 GIVE_BACK = "Cutover / cloudpg.migration.migration : held | Give the migration back #1"
 READS = ("Describe", "List", "Get")
-SLEEPERS = 5
+SLEEPERS = 8  # in a round
 
 
 def TURNS(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str]]:
@@ -36,12 +36,12 @@ def TURNS(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str
         ) and not point.boundary.endswith(("| Hold the migration #1", "| Give the migration back #1"))
     ]
     within = [point for point in in_modules(trace, dice) if point.place > first]
-    chosen = [*changing, *dice.sample(within, min(len(within), 10))]
+    chosen = [*changing, *dice.sample(within, min(len(within), 4))]
     points = sorted(chosen, key=lambda point: (point.place, point.after_ms or 0))
     count = -(-len(points) // SLEEPERS)
     late = [point for point in changing if point.place > 60]
     return [(points[start::count], "migrate") for start in range(count)] + [
-        ([point], "rollback") for point in dice.sample(late, min(3, len(late)))
+        ([point], "rollback") for point in dice.sample(late, min(2, len(late)))
     ]
 
 
