@@ -33,13 +33,14 @@ class Pool:
         """The number of a worker that has nothing to do."""
         return next((number for number in range(self.size) if number not in self.busy), None)
 
-    def give(self, job: Job, attempt: int) -> None:
+    def give(self, job: Job, attempt: int, helpers: int) -> None:
+        """Have an idle worker do a job, for the ``attempt``-th time after the first, with parallel ``helpers``."""
         number = self.idle()
         if self._processes[number] is None or not self._processes[number].is_alive():
             self._start(number)
         self.busy[number] = job
         self.paused[number] = 0
-        self._channels[number].send((Job(job.kind, job.subject, job.details), attempt))
+        self._channels[number].send((Job(job.kind, job.subject, job.details), attempt, helpers))
 
     def _start(self, number: int) -> None:
         ours, theirs = self._context.Pipe()

@@ -76,7 +76,9 @@ class Run:
             )
             if job is None:
                 return
-            crew.pool.give(job, self._attempts.get(job.number, 0))
+            # Helpers of an index cost two fifths more processor time: worth it only where processors are left over.
+            helpers = max(0, crew.jobs - len(crew.pool.busy) - 1)
+            crew.pool.give(job, self._attempts.get(job.number, 0), helpers)
 
     def _take_back(self, job: Job, outcome: str, facts: Mapping[str, Any]) -> None:
         now = self._crew.clock()

@@ -74,11 +74,11 @@ class Worker:
         self._source: Wire | None = None
         self._target: Wire | None = None
 
-    def answer(self, job: Job, attempt: int) -> tuple[str, Any]:
+    def answer(self, job: Job, attempt: int, helpers: int) -> tuple[str, Any]:
         self._moved[self._number] = 0
         began = time.monotonic()
         try:
-            facts = getattr(self, job.kind)(job, attempt)
+            facts = getattr(self, job.kind)(job, attempt, helpers)
             return "done", {**(facts or {}), "seconds": time.monotonic() - began}
         except SnapshotLost as error:
             return self._failed("snapshot", error)
@@ -135,11 +135,11 @@ class Worker:
 
     # -- the jobs --------------------------------------------------------------------------------------------------
 
-    def copy(self, job: Job, _attempt: int) -> dict[str, Any] | None:
+    def copy(self, job: Job, *_how: int) -> dict[str, Any] | None:
         """A whole table: emptied, filled and written into the ledger in one transaction (P53, P55)."""
         return self._bring(job, None)
 
-    def range(self, job: Job, _attempt: int) -> dict[str, Any] | None:
+    def range(self, job: Job, *_how: int) -> dict[str, Any] | None:
         """Some pages of a table that was emptied before."""
         return self._bring(job, job.details["pages"])
 
@@ -167,7 +167,7 @@ class Worker:
         target.run("COMMIT")
         return {"rows": rows, "bytes": size}
 
-    def clear(self, job: Job, _attempt: int) -> None:
+    def clear(self, job: Job, *_how: int) -> None:
         """Empty a table that several will fill."""
         here, target = self._setting, self._writer()
         target.run("BEGIN")
@@ -176,7 +176,7 @@ class Worker:
                 target.run(f"TRUNCATE ONLY {job.subject}")
         target.run("COMMIT")
 
-    def close(self, job: Job, _attempt: int) -> None:
+    def close(self, job: Job, *_how: int) -> None:
         """All ranges are in: the table counts as copied."""
         here, target = self._setting, self._writer()
         target.run("BEGIN")
@@ -185,11 +185,13 @@ class Worker:
             ledger.copied(target, here.migration, job.subject, rows, size, 0)
         target.run("COMMIT")
 
-    def statement(self, job: Job, attempt: int) -> None:
+    def statement(self, job: Job, attempt: int, helpers: int) -> None:
         """An index, a key, ANALYZE. What a lost connection had already made isn't made twice."""
         target = self._writer()
         if attempt and self._is_made(target, job.details):
             return
+        if job.details["what"] == "index":
+            target.set({"max_parallel_maintenance_workers": str(helpers)})
         target.run(job.details["sql"])
 
     @staticmethod

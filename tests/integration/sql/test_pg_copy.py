@@ -259,9 +259,8 @@ def test_two_runs_at_once_are_one(simple, run_module, begin_module):
     with psycopg2.connect(**source.address("owner")) as writer:
         writer.cursor().execute("INSERT INTO other VALUES (99)")
         first = begin_module("pg_copy", given(source, target))
-        wait_until(lambda: target.query(
-            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 7263002"
-        ))
+        # It has begun, and waits for the writer (P9).
+        wait_until(lambda: source.query("SELECT 1 FROM pg_replication_slots WHERE slot_name = %s", [MADE]))
         told = run_module("pg_copy", given(source, target))
         assert told["failed"] and told["code"] == "copy_held" and MIGRATION in told["msg"]
     assert first.result()["done"]
