@@ -67,7 +67,7 @@ class _Inlet(io.RawIOBase):
     def write(self, data: Any) -> int:
         size = len(data)
         # During COPY a server says nothing but why it stopped; asked only at the end, it would be told all the rest.
-        answered, _, _ = select.select([self._wire.raw], [], [], 0)
+        answered, _written, _failed = select.select([self._wire.raw], [], [], 0)
         if answered or self._library.PQputCopyData(self._wire.raw.pgconn_ptr, bytes(data), size) != 1:
             self.failed = True
             raise OSError("the target takes no more")

@@ -47,7 +47,7 @@ def found(result, id):
 
 @pytest.fixture(params=[15, 18])
 def side(request, pair):
-    source, _ = pair(request.param, 16)
+    source, _rest = pair(request.param, 16)
     source.run(TABLES)
     return source
 
@@ -85,7 +85,7 @@ def test_p2_they_go_into_a_publication_of_their_own(side, run_module):
 
 
 def test_p2_acknowledged_it_is_done_and_the_source_breaks_as_told(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE heap (a int); INSERT INTO heap VALUES (1)")
     assert run_module("pg_publication", given(side, acknowledged=["table-without-identity"]))["changed"]
     with pytest.raises(psycopg2.Error, match="replica identity"):
@@ -133,7 +133,7 @@ def test_p5_a_partitioned_table_stands_for_its_partitions_unless_one_is_left_out
 
 
 def test_p5_identity_is_looked_at_in_every_leaf_and_in_the_root_by_whose_name_it_goes(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("""
         CREATE TABLE parted (day int NOT NULL) PARTITION BY LIST (day);
         CREATE TABLE one PARTITION OF parted FOR VALUES IN (1);
@@ -172,7 +172,7 @@ def test_p26_schemas_follow_what_is_made_later(side, run_module):
 
 
 def test_p2_filters_and_columns_must_go_with_the_identity(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run(TABLES + "ALTER TABLE other REPLICA IDENTITY FULL")
     keyed, other = given(side, tables=["public.keyed"]), given(side, tables=["public.other"])
     told = run_module("pg_publication", keyed | {"row_filters": {"public.keyed": "region = 'EU'"}})
@@ -186,7 +186,7 @@ def test_p2_filters_and_columns_must_go_with_the_identity(pair, run_module):
 
 
 def test_p4_a_full_row_that_can_not_be_compared_is_refused_whatever_is_acknowledged(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE documents (doc json); ALTER TABLE documents REPLICA IDENTITY FULL")
     told = run_module("pg_publication", given(side, acknowledged=["identity-not-comparable"]))
     assert told["failed"] and found(told, "identity-not-comparable") == ["public.documents"]
@@ -205,7 +205,7 @@ def test_drift_is_met_and_absent_is_absent(side, run_module):
 
 
 def test_ten_thousand_tables_are_one_pass(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("""
         DO $$ BEGIN FOR n IN 1..10000 LOOP
             EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY)', n); IF n % 200 = 0 THEN COMMIT; END IF;
@@ -226,7 +226,7 @@ def test_a_login_without_the_right_is_told_so(side, run_module):
 
 
 def test_bad_input_is_told(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run(TABLES)
     for more, told in [
         ({"tables": ["public.gone"]}, "public.gone"), ({"schemas": ["gone"]}, "gone"),

@@ -54,7 +54,7 @@ def found(result, id):
 
 @pytest.fixture(params=[15, 18])
 def side(request, pair):
-    source, _ = pair(request.param, 16)
+    source, _rest = pair(request.param, 16)
     source.run(TABLES)
     return source
 
@@ -108,7 +108,7 @@ def test_p3_p4_p5_what_is_allowed_is_set_journalled_and_put_back(side, run_modul
 
 
 def test_p2_an_update_of_a_published_table_without_identity_really_fails(pair):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE t (code text UNIQUE); INSERT INTO t VALUES ('a')")
     side.query("CREATE PUBLICATION p FOR TABLE t")
     with pytest.raises(psycopg2.Error, match="replica identity"):
@@ -116,7 +116,7 @@ def test_p2_an_update_of_a_published_table_without_identity_really_fails(pair):
 
 
 def test_p4_a_reader_holds_it_up_and_is_named_and_then_it_goes_on(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE heap (a int); CREATE TABLE other (a int)")
     reader = side.connect()
     reader.autocommit = False
@@ -134,7 +134,7 @@ def test_p4_a_reader_holds_it_up_and_is_named_and_then_it_goes_on(pair, run_modu
 
 
 def test_p4_drift_is_met(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE TABLE c (id int PRIMARY KEY, x int UNIQUE)")
     wish = given(side, full=["*"])
     assert run_module("pg_replica_identity", wish)["changed"]
@@ -147,7 +147,7 @@ def test_p4_drift_is_met(pair, run_module):
 
 
 def test_an_explicit_index_is_used_though_there_is_a_primary_key(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE a (id int PRIMARY KEY, x int NOT NULL, y int UNIQUE); CREATE UNIQUE INDEX ax ON a (x)")
     assert run_module("pg_replica_identity", given(side, indexes={"public.a": "ax"}))["changed"]
     assert identities(side)["a"] == "i"
@@ -156,7 +156,7 @@ def test_an_explicit_index_is_used_though_there_is_a_primary_key(pair, run_modul
 
 
 def test_bad_input_is_told(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE a (id int)")
     for more, told in [
         ({"tables": ["public.gone"]}, "public.gone"), ({"indexes": {"public.gone": "x"}}, "public.gone"),
@@ -167,7 +167,7 @@ def test_bad_input_is_told(pair, run_module):
 
 
 def test_a_login_that_does_not_own_the_table_is_told_who_may(pair, run_module):
-    side, _ = pair(16, 18)
+    side, _rest = pair(16, 18)
     side.run("CREATE TABLE a (id int); GRANT CREATE ON DATABASE " + side.database + " TO plain")
     told = run_module("pg_replica_identity", given(side, full=["*"]) | {"server": side.address("plain")})
     assert told["failed"] and told["code"] == "42501" and "owner" in told["msg"]

@@ -157,7 +157,7 @@ def test_bad_input_is_told(pair, run_module):
 
 
 def test_a_target_that_is_not_there_yet_is_planned_for(pair, run_module):
-    source, _ = pair(16, 18)
+    source, _rest = pair(16, 18)
     source.run("CREATE SEQUENCE a; CREATE SEQUENCE b; SELECT nextval('a')")
     would = run_module("pg_sequence_sync", {"source": source.address(), "target": {"host": None}}, check=True)
     assert would["counts"] == {"set": 1, "equal": 1, "ahead": 0}

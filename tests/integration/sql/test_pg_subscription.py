@@ -95,7 +95,7 @@ def test_p12_p13_absent_takes_subscription_slot_and_journal_entry(sides, run_mod
 
 
 def test_p12_absent_with_a_dead_publisher_and_the_slot_when_it_is_back(new_server, side_of, pair, run_module):
-    _, target = pair(16, 18)
+    _rest, target = pair(16, 18)
     mortal = new_server("mortal", 16)
     mortal.query(f'CREATE DATABASE "{target.database}" OWNER owner')
     source = side_of(mortal, target.database)
@@ -183,7 +183,7 @@ def test_p19_one_that_an_error_switched_off_is_not_quietly_enabled(two, run_modu
 
 
 def test_p14_a_lost_slot_is_named(new_server, side_of, pair, run_module):
-    _, target = pair(16, 18)
+    _rest, target = pair(16, 18)
     small = new_server("small", 16, max_slot_wal_keep_size="1MB", max_wal_size="32MB", min_wal_size="32MB")
     small.query(f'CREATE DATABASE "{target.database}" OWNER owner')
     source = side_of(small, target.database)
@@ -191,7 +191,7 @@ def test_p14_a_lost_slot_is_named(new_server, side_of, pair, run_module):
     run_module("pg_subscription", given(source, target))
     wait_until(lambda: ready(target))
     run_module("pg_subscription", given(source, target, enabled=False))
-    for _ in range(4):
+    for _rest in range(4):
         source.query("SELECT pg_switch_wal() FROM pg_logical_emit_message(false, 'x', repeat('x', 1000000))")
     source.query("CHECKPOINT")
     seen = run_module("pg_subscription", given(source, target, enabled=False))

@@ -68,7 +68,7 @@ def test_p3_what_keeps_a_unique_index_from_being_an_identity(changed, problem):
     (table(logged=False), ALL, None),
 ])
 def test_p3_p4_an_identity_is_set_only_where_it_is_needed_and_allowed(one, wish, now):
-    plan, _ = plan_set([one], wish)
+    plan, _rest = plan_set([one], wish)
     assert [step.args["now"] for step in plan.steps] == ([now] if now else [])
 
 
@@ -84,7 +84,7 @@ def test_p3_p4_an_identity_is_set_only_where_it_is_needed_and_allowed(one, wish,
     (table(logged=False), ALL, ["table-unlogged"]),
 ])
 def test_p2_p4_what_stays_to_be_seen_to(one, wish, found):
-    _, findings = plan_set([one], wish)
+    _rest, findings = plan_set([one], wish)
     assert [one.id for one in findings] == found
     assert all(one.object == "public.a" and one.cure and one.fact for one in findings)
 

@@ -55,7 +55,7 @@ def test_p5_all_tables_and_a_list_don_t_become_each_other(now, wish):
 
 
 def test_a_plan_over_ten_thousand_tables_is_one_step_and_one_short_sentence():
-    made, _ = plan(of("a"), of(*(f"t{number}" for number in range(10000))))
+    made, _rest = plan(of("a"), of(*(f"t{number}" for number in range(10000))))
     assert len(made.steps) == 2 and all(len(step.sentence) < 100 for step in made.steps)
     assert len(made.after["tables"]) == 100 and made.after["table_count"] == 10000
 

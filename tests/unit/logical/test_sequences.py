@@ -41,7 +41,7 @@ def test_p32_the_value_travels_with_is_called(source, target, verdict, now):
     (at(-5, **DOWN), at(-5, False, **DOWN), SET),
 ])
 def test_p33_down_is_forwards_for_a_descending_sequence(source, target, verdict):
-    [move], _ = compare([source], [target])
+    [move], _rest = compare([source], [target])
     assert move.verdict == verdict
 
 
@@ -54,7 +54,7 @@ def test_p33_down_is_forwards_for_a_descending_sequence(source, target, verdict)
 def test_p35_a_margin_counts_values_in_the_direction_of_the_increment(one, margin, now):
     target = at(one.min_value if one.increment > 0 else one.max_value, False, increment=one.increment,
                 min_value=one.min_value, max_value=one.max_value)
-    [move], _ = compare([one], [target], margin)
+    [move], _rest = compare([one], [target], margin)
     assert (move.value, move.is_called) == now
 
 
@@ -70,7 +70,7 @@ def test_p35_a_margin_counts_values_in_the_direction_of_the_increment(one, margi
     (at(5), at(5, writable=False), 0, []),
 ])
 def test_p33_p35_what_stands_in_the_way_is_named(source, target, margin, found):
-    _, findings = compare([source], [target] if target else [], margin)
+    _rest, findings = compare([source], [target] if target else [], margin)
     assert [one.id for one in findings] == found
     assert all(one.severity == "blocker" and not one.acknowledgeable and one.cure for one in findings)
 
@@ -93,12 +93,12 @@ def test_p34_nothing_moves_backwards_and_a_second_run_changes_nothing(rows, incr
     bounds = {"increment": increment, "min_value": -1000, "max_value": 1000}
     source = [Sequence(f"s.{n}", "s", n, row[0], row[1], **bounds) for n, row in enumerate(rows)]
     target = [Sequence(f"s.{n}", "s", n, row[2], row[3], **bounds) for n, row in enumerate(rows)]
-    moves, _ = compare(source, target, margin)
+    moves, _rest = compare(source, target, margin)
     after = [Sequence(one.target.name, "s", one.target.oid, one.value, one.is_called, **bounds) for one in moves]
     for had, has, wanted in zip(target, after, source, strict=True):
         assert has.position(has.last_value, has.is_called) >= had.position(had.last_value, had.is_called)
         assert has.position(has.last_value, has.is_called) >= wanted.position(wanted.moved(margin), wanted.is_called)
-    again, _ = compare(source, after, margin)
+    again, _rest = compare(source, after, margin)
     assert not plan(again).changed and counts(again)[SET] == 0
 
 

@@ -75,7 +75,8 @@ def test_r4_an_unencrypted_replica_of_an_encrypted_source_is_refused():
 
 @pytest.mark.parametrize("changes, said", [
     ({"kms_key_id": "mine", "storage_encrypted": False}, "storage_encrypted is false, but kms_key_id is given"),
-    ({"kms_key_id": "arn:aws:kms:us-east-1:123456789012:key/far"}, "a key of us-east-1.* Cure: name a key of eu-west-1"),
+    ({"kms_key_id": "arn:aws:kms:us-east-1:123456789012:key/far"},
+     "a key of us-east-1.* Cure: name a key of eu-west-1"),
 ])
 def test_r4_a_key_that_can_not_be_used_is_refused_before_anything_is_made(changes, said):
     with pytest.raises(RdsError, match=said):
