@@ -19,10 +19,14 @@ from .ledger import Standing
 from .sessions import Wire
 from .state import Decision, decide
 from .throttle import Limits
-from .transfer import transfer
+from .transfer import Share, transfer
 
+# Filters and lists of columns there are from 15 on: taken from the row as JSON, no older view is asked for too much.
 _PUBLISHED = """
-    SELECT format('%%I.%%I', schemaname, tablename) AS name FROM pg_publication_tables WHERE pubname = %s
+    SELECT format('%%I.%%I', p.schemaname, p.tablename) AS name, to_jsonb(p) ->> 'rowfilter' AS rows,
+           ARRAY(SELECT quote_ident(a) FROM jsonb_array_elements_text(CASE jsonb_typeof(to_jsonb(p) -> 'attnames')
+                 WHEN 'array' THEN to_jsonb(p) -> 'attnames' ELSE '[]' END) a) AS columns
+    FROM pg_publication_tables p WHERE p.pubname = %s
 """
 _PUBLICATION = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)"
 _IN_STEP = """
@@ -95,8 +99,9 @@ def observe(wish: Wish, source: Wire, target: Wire, alive: bool = False) -> Obse
     if decision.over:
         return Observed(standing, decision, Work(), chosen, slot=slot)
     theirs = catalogue.read(target)
-    findings = list(_findings(wish, source, target, ours, theirs, meant, chosen, decision, standing))
-    work = _work(wish, source, target, ours, theirs, decision)
+    published = _published(wish, source)
+    findings = list(_findings(wish, source, target, ours, theirs, meant, chosen, decision, standing, published))
+    work = _work(wish, source, target, ours, theirs, decision, published or {})
     return Observed(standing, decision, work, chosen, findings, slot)
 
 
@@ -108,9 +113,19 @@ def _below(name: str, meant: Collection[str], parents: Mapping[str, str]) -> boo
     return False
 
 
+def _published(wish: Wish, source: Wire) -> dict[str, Share] | None:
+    """What the publication takes of each of its tables; None where there is no such publication, or none is needed."""
+    if wish.slot is None or not source.value(_PUBLICATION, (wish.publication,)):
+        return None
+    return {
+        row["name"]: Share(frozenset(row["columns"]), row["rows"])
+        for row in source.rows(_PUBLISHED, (wish.publication,))
+    }
+
+
 def _findings(
     wish: Wish, source: Wire, target: Wire, ours: Catalogue, theirs: Catalogue, meant: Sequence[Table],
-    chosen: Mapping[str, Table], decision: Decision, standing: Standing,
+    chosen: Mapping[str, Table], decision: Decision, standing: Standing, published: Mapping[str, Share] | None,
 ) -> Iterator[Finding]:
     for name in sorted(decision.copy | decision.leave):
         yield from obstacles.of_table(ours.tables[name], theirs.tables.get(name))
@@ -126,13 +141,12 @@ def _findings(
     yield from obstacles.large_objects(source.value(_LARGE_OBJECTS))
     yield from obstacles.encodings(source.value(_ENCODING), target.value(_ENCODING))
     if wish.slot:
-        there = source.value(_PUBLICATION, (wish.publication,))
-        published = {row["name"] for row in source.rows(_PUBLISHED, (wish.publication,))} if there else None
         yield from obstacles.publication(wish.publication, published, chosen, ours.parents)
 
 
 def _work(
-    wish: Wish, source: Wire, target: Wire, ours: Catalogue, theirs: Catalogue, decision: Decision
+    wish: Wish, source: Wire, target: Wire, ours: Catalogue, theirs: Catalogue, decision: Decision,
+    published: Mapping[str, Share],
 ) -> Work:
     names = decision.copy | decision.leave | decision.kept | decision.left
     present = {name: ours.tables[name] for name in sorted(names) if name in ours.tables and name in theirs.tables}
@@ -141,7 +155,7 @@ def _work(
             present[parent] = ours.tables[parent]
             name = parent
     rows = {
-        name: transfer(ours.tables[name], theirs.tables[name], ours.types)
+        name: transfer(ours.tables[name], theirs.tables[name], ours.types, _share_of(name, published, ours.parents))
         for name in sorted(decision.copy) if name in theirs.tables
     }
     lacking, keys = [], []
@@ -154,6 +168,11 @@ def _work(
             definitions.foreign_keys(source), definitions.foreign_keys(target), whole
         )
     return Work(rows, present, ours.parents, lacking, keys, _to_analyze(wish, target, present, decision))
+
+
+def _share_of(name: str, published: Mapping[str, Share], parents: Mapping[str, str]) -> Share:
+    """A partition is published by itself, or as a part of what is above it."""
+    return next((published[one] for one in [name, *_above(name, parents)] if one in published), Share())
 
 
 def _above(name: str, parents: Mapping[str, str]) -> list[str]:

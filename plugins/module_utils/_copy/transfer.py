@@ -43,6 +43,17 @@ def travels_binary(types: Mapping[int, Mapping[str, Any]], number: int) -> bool:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What a publication takes of a table: columns (none named: all) and a condition (None: all rows).
+
+    What isn't followed isn't copied either; otherwise it would stay as it was for ever.
+    """
+
+    columns: frozenset[str] = frozenset()
+    rows: str | None = None
+
+
+@dataclass(frozen=True)
 class Transfer:
     """``whole`` is a plain COPY of the table; otherwise a query, because the source computes what the target stores."""
 
@@ -50,25 +61,32 @@ class Transfer:
     columns: tuple[str, ...]
     binary: bool
     whole: bool = True
+    rows: str | None = None
 
     @property
     def format(self) -> str:
         return "binary" if self.binary else "text"
 
 
-def transfer(source: Table, target: Table, types: Mapping[int, Mapping[str, Any]]) -> Transfer:
+def transfer(
+    source: Table, target: Table, types: Mapping[int, Mapping[str, Any]], share: Share = Share()
+) -> Transfer:
     """The columns that the target stores, in its own order where the source has another (P21, P22).
 
     A column generated on both sides is left to the target. One generated only on the source travels as a value.
     The sides have been compared before: see :mod:`obstacles`.
     """
     theirs = {column.name: column for column in source.columns}
-    stored = [column for column in target.columns if not column.generated and column.name in theirs]
+    stored = [
+        column for column in target.columns
+        if not column.generated and column.name in theirs
+        and (not share.columns or column.name in share.columns or theirs[column.name].generated)
+    ]
     binary = all(_alike(theirs[column.name], column) and travels_binary(types, theirs[column.name].type)
                  for column in stored)
     return Transfer(
         source.name, tuple(column.name for column in stored), binary,
-        whole=not any(theirs[column.name].generated for column in stored),
+        whole=share.rows is None and not any(theirs[column.name].generated for column in stored), rows=share.rows,
     )
 
 
@@ -85,10 +103,11 @@ def copy_out(way: Transfer, pages: tuple[int, int | None] | None = None) -> str:
     options = f"(FORMAT {way.format})"
     if pages is None and way.whole:
         return f"COPY {way.table}{_listed(way.columns)} TO STDOUT {options}"
-    where = ""
+    conditions = [f"({way.rows})"] if way.rows else []
     if pages is not None:
         first, end = pages
-        where = f" WHERE ctid >= '({first},0)'" + (f" AND ctid < '({end},0)'" if end is not None else "")
+        conditions += [f"ctid >= '({first},0)'"] + ([f"ctid < '({end},0)'"] if end is not None else [])
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"COPY (SELECT {', '.join(way.columns)} FROM ONLY {way.table}{where}) TO STDOUT {options}"
 
 

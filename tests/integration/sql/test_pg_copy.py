@@ -166,6 +166,14 @@ def test_p11_what_is_published_and_what_is_copied_are_compared(simple, run_modul
     assert content(target)["public.other"][0][0] == 0
 
 
+def test_p26_a_publication_of_some_rows_and_columns_is_copied_as_it_is_followed(simple, run_module):
+    source, target = simple
+    source.query(f"DROP PUBLICATION {MADE}")
+    source.query(f"CREATE PUBLICATION {MADE} FOR TABLE item (id) WHERE (id % 10 = 0), other")
+    ended(run_module, source, target)
+    assert target.query("SELECT count(*), count(name), min(id) FROM item") == [(100, 0, 10)]
+
+
 def test_p41_rows_behind_a_policy_are_never_silently_left(simple, run_module):
     source, target = simple
     source.run("ALTER TABLE item ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")

@@ -15,6 +15,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._copy.progress i
 from ansible_collections.cloudpg.migration.plugins.module_utils._copy.state import decide
 from ansible_collections.cloudpg.migration.plugins.module_utils._copy.throttle import Limits, Throttle
 from ansible_collections.cloudpg.migration.plugins.module_utils._copy.transfer import (
+    Share,
     copy_in,
     copy_out,
     page_ranges,
@@ -117,6 +118,14 @@ def test_p21_what_only_the_source_computes_travels_as_a_value():
     source = Table(1, "s.t", "s", columns=columns("a", "g", generated=["g"]))
     way = transfer(source, Table(1, "s.t", "s", columns=columns("g", "a")), TYPES)
     assert copy_out(way) == "COPY (SELECT g, a FROM ONLY s.t) TO STDOUT (FORMAT binary)"
+
+
+def test_p26_what_the_publication_leaves_out_is_not_copied_either():
+    table = Table(1, "s.t", "s", columns=columns("a", "b"))
+    way = transfer(table, table, TYPES, Share(frozenset({"a"}), "(b > 3)"))
+    assert copy_out(way) == "COPY (SELECT a FROM ONLY s.t WHERE ((b > 3))) TO STDOUT (FORMAT binary)"
+    assert copy_out(way, (4, None)).endswith("WHERE ((b > 3)) AND ctid >= '(4,0)') TO STDOUT (FORMAT binary)")
+    assert copy_in(way, True) == "COPY s.t (a) FROM STDIN (FORMAT binary, FREEZE)"
 
 
 def test_p27_other_types_on_the_other_side_travel_as_text():
