@@ -164,7 +164,8 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection i
 
 def body(params, check_mode):
     lease_work.check_name(params["journal"]["migration"])
-    if any([not_there_yet(params[side], check_mode, side) for side in ("source", "target")]):
+    missing = [not_there_yet(params[side], check_mode, side) for side in ("source", "target")]
+    if any(missing):
         return lease_work.result(params["journal"]["migration"])
     with connect(params["source"]) as source, connect(params["target"]) as target:
         return lease_work.go(source, target, params, check_mode)

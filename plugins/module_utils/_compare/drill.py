@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Optional
 
 try:
     from psycopg2 import sql
@@ -35,7 +35,7 @@ LOOK_KEYS = 1000
 
 Key = tuple[Any, ...]
 # How often a key occurs and the sum of its rows' hashes; None when it isn't there.
-Value = tuple[int, int] | None
+Value = Optional[tuple[int, int]]
 
 
 def buckets_for(rows: int) -> int:

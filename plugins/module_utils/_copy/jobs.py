@@ -52,7 +52,7 @@ class Schedule:
         for number, job in enumerate(self.jobs):
             job.number = number
         self._waiting = [len(job.after) for job in self.jobs]
-        self._followers: list[list[Job]] = [[] for _ in self.jobs]
+        self._followers: list[list[Job]] = [[] for _job in self.jobs]
         for job in self.jobs:
             for other in job.after:
                 self._followers[other.number].append(job)

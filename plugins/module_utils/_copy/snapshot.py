@@ -105,7 +105,8 @@ def make_slot(
     except ConnectionLost as error:
         monitor.run("SELECT 1")
         # The server answers others: this was its answer.
-        raise PgError(f"{error.message} A slot needs the REPLICATION attribute, and pg_hba has to allow it.") from error
+        said = f"{error.message} A slot needs the REPLICATION attribute, and pg_hba has to allow it."
+        raise PgError(said) from error  # pylint: disable=bad-exception-cause
     try:
         timeouts = {key: value for key, value in SETTINGS.items() if "timeout" in key}
         with raw.cursor() as cursor:

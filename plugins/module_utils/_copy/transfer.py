@@ -121,4 +121,4 @@ def page_ranges(pages: int, parts: int) -> list[tuple[int, int | None]]:
     """``parts`` ranges of about the same number of pages; the last has no end, for the table may have grown (P53)."""
     parts = max(1, min(parts, pages))
     edges = [pages * number // parts for number in range(parts)]
-    return [(first, end) for first, end in zip(edges, [*edges[1:], None])]
+    return list(zip(edges, [*edges[1:], None]))

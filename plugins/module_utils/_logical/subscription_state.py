@@ -88,7 +88,7 @@ def version(session: Session) -> int:
 
 def read(session: Session, name: str, version_num: int) -> Subscription | None:
     """The subscription of that name in the session's database, or None. Any login may."""
-    there = {name: column for name, (column, _) in _COLUMNS.items() if version_num >= SINCE[name] * 10000}
+    there = {name: column for name, (column, _values) in _COLUMNS.items() if version_num >= SINCE[name] * 10000}
     listed = "".join(f", s.{column}::text AS {name}" for name, column in there.items())
     found = session.rows(_SUBSCRIPTION.format(columns=listed), (name,))
     if not found:

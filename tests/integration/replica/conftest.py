@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from cloudpg_sandbox.testing import Sandbox
 
-from ..modules.conftest import cloud, faults, run_module  # noqa: F401  fixtures of the modules' tests are of use here
+from ..modules import conftest as of_modules
 from .journey import Journey
 from .runs import Playbooks
+
+# Fixtures of the modules' tests that are of use here.
+cloud, faults, run_module = of_modules.cloud, of_modules.faults, of_modules.run_module
 
 
 @pytest.fixture(scope="session")

@@ -39,11 +39,12 @@ def replica(**more):
     }
 
 
-def groups(cluster=CLUSTER, instance=INSTANCE, state="present", **names):
+def groups(cluster=None, instance=None, state="present", **names):
     return "aurora_parameter_group", lambda world: {
         "state": state, "source": world.source, "journal": world.journal,
         **{name: world.named(short) for name, short in (NAMED | names).items()},
-        "extra_cluster_parameters": cluster, "extra_instance_parameters": instance,
+        "extra_cluster_parameters": CLUSTER if cluster is None else cluster,
+        "extra_instance_parameters": INSTANCE if instance is None else instance,
     }
 
 
