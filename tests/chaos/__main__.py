@@ -89,7 +89,7 @@ def options() -> argparse.Namespace:
 def main() -> int:
     """1 when any round ended wrong."""
     given, began = options(), time.monotonic()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     print("chaos: a clean run of migrate.yml, to learn its boundaries", flush=True)
     try:
