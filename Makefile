@@ -22,7 +22,7 @@ export AWS_EC2_METADATA_DISABLED := true
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION AWS_DEFAULT_REGION
 unexport AWS_ENDPOINT_URL AWS_URL
 
-.PHONY: help demo test lint sanity molecule pytest test-matrix chaos bench sandbox clean pgbouncer
+.PHONY: help demo test lint sanity molecule pytest test-long test-matrix chaos bench sandbox clean pgbouncer
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -55,7 +55,10 @@ molecule: .venv/.ready $(LINK) pgbouncer  ## a scenario a path, on the sandbox, 
 # The tests wait for servers most of the time: more of them at once than there are cores, each with a sandbox of its own.
 pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests
 	@echo "== pytest"
-	@python -m pytest -p xdist --numprocesses 4 --dist loadfile
+	@python -m pytest -p xdist --numprocesses 4 --dist loadfile -m "not long"
+
+test-long: .venv/.ready $(LINK) pgbouncer  ## what of the tests takes many minutes: aborts, faults, fleets, schemas of all majors
+	@python -m pytest -p xdist --numprocesses 4 --dist loadfile -m long
 
 test-matrix: .venv/.ready $(LINK)  ## the unit tests with other versions of ansible-core and amazon.aws
 	@python tests/matrix/run.py
