@@ -122,7 +122,10 @@ class Journey:
         inventory = self.sql.inventory
         with ThreadPoolExecutor() as together:
             forward = together.submit(self.play, "migrate", inventory, check=True)
-            other = together.submit(self.play, ["rollback", "finish", "status"], inventory, check=True, by_name=True)
+            other = together.submit(
+                self.play, ["rollback", "finish", "status"], inventory, check=True, by_name=True,
+                extra={"replica_old_source": "delete"},
+            )
         stage.runs[FORWARD], stage.runs[OTHER] = forward.result(), other.result()
         stage.calls[FORWARD] = stage.calls[OTHER] = self._calls()
 

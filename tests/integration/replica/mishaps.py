@@ -14,10 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from cloudpg_sandbox.testing import Sandbox, wait_until
+from scenario import OWNER
 
 from .estates import Estate
-from .runs import CHECKOUT, Playbooks, Run, read_events
+from .runs import CHECKOUT, PATIENCE, Playbooks, Run, read_events
 
 LEASE = "cloudpg:lease"
 CALLBACKS = CHECKOUT / "tests" / "chaos" / "callback_plugins"
@@ -33,8 +35,17 @@ class Halted:
     def goes_on(self) -> Run:
         """Let it go on to its end."""
         Path(f"{self.trace}.go").touch()
-        stdout, _none = self.process.communicate(timeout=180)
-        return read_events(self.process.returncode, stdout)
+        self.process.wait(PATIENCE)
+        return read_events(self.process.returncode, self.said)
+
+    @property
+    def said(self) -> str:
+        return Path(f"{self.trace}.said").read_text(encoding="utf-8")
+
+
+def task(name: str) -> str:
+    """The boundary before a task of the cutover."""
+    return f"Cutover / cloudpg.migration.replica : cutover | {name} #1"
 
 
 class Scene:
@@ -53,14 +64,17 @@ class Scene:
         """The same, waiting where that task begins."""
         trace = self.estate.directory / f"trace-{secrets.token_hex(4)}"
         command = self.play.command(verb, [self.estate.inventory], extra=self._approved(extra))
-        process = self.play.start(
-            command, ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS), ANSIBLE_CALLBACKS_ENABLED="chaos_trace",
-            CHAOS_TRACE=str(trace), CHAOS_HALT=boundary,
-        )
+        # Into a file: nobody reads a pipe while the run waits, and a full one would hold it up before.
+        with open(f"{trace}.said", "w", encoding="utf-8") as said:
+            process = self.play.start(
+                command, said, ANSIBLE_CALLBACK_PLUGINS=str(CALLBACKS), ANSIBLE_CALLBACKS_ENABLED="chaos_trace",
+                CHAOS_TRACE=str(trace), CHAOS_HALT=boundary,
+            )
+        halted = Halted(process, trace)
         try:
-            wait_until(lambda: process.poll() is not None or _halts(trace), 90)
-            assert process.poll() is None, process.communicate()[0][-2000:]
-            yield Halted(process, trace)
+            wait_until(lambda: process.poll() is not None or _halts(trace), PATIENCE)
+            assert process.poll() is None, halted.said[-2000:]
+            yield halted
         finally:
             process.kill()
             process.wait()
@@ -86,6 +100,17 @@ class Scene:
         family = self.generations
         self.ec2.create_tags(Resources=[family[max(family)]["GroupId"]], Tags=[{"Key": LEASE, "Value": text}])
 
+    @contextmanager
+    def inside(self, identifier: str) -> Iterator[Any]:
+        """A session of the sandbox's own in the shop's database of this server, past every fence."""
+        [server] = [one for one in self.sandbox.control("GET", "status")["servers"] if one["identifier"] == identifier]
+        connection = psycopg2.connect(host=server["socket"], port=server["port"], user="rdsadmin", dbname=OWNER)
+        connection.autocommit = True
+        try:
+            yield connection.cursor()
+        finally:
+            connection.close()
+
     @property
     def source(self) -> dict[str, Any]:
         return self.rds.describe_db_instances(DBInstanceIdentifier=self.estate.instance)["DBInstances"][0]
@@ -93,6 +118,10 @@ class Scene:
     @property
     def cluster(self) -> dict[str, Any]:
         return self.rds.describe_db_clusters(DBClusterIdentifier=self.estate.cluster)["DBClusters"][0]
+
+    @property
+    def clusters(self) -> list[dict[str, Any]]:
+        return self.rds.describe_db_clusters()["DBClusters"]
 
     @contextmanager
     def fault(self, *specs: dict[str, Any]) -> Iterator[None]:

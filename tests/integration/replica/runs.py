@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from playbook import environment
 from processes import end_with_parent
@@ -132,10 +132,10 @@ class Playbooks:
             "ANSIBLE_LOCALHOST_WARNING": "0", **more,
         }
 
-    def start(self, command: list[str], **more: str) -> subprocess.Popen[str]:
+    def start(self, command: list[str], output: IO[str] | int = subprocess.PIPE, **more: str) -> subprocess.Popen[str]:
         """Start it in a directory that has nothing to do with the checkout."""
         return subprocess.Popen(
-            command, cwd=self.home, env=self.environment(**more), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command, cwd=self.home, env=self.environment(**more), stdin=subprocess.DEVNULL, stdout=output,
             stderr=subprocess.STDOUT, text=True, preexec_fn=end_with_parent,
         )
 

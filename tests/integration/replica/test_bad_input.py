@@ -70,7 +70,7 @@ INVENTORIES = [
     ({TRAFFIC: [{"admin": {}}]}, [f"{TRAFFIC} has the kind (none)", "each entry needs a kind", NO_CHANGE]),
     ({TRAFFIC: "pgbouncer"}, [TRAFFIC, "unable to convert to dict"]),
     ({TRAFFIC: [{"kind": "pgbouncer", "admin": "host=x"}]}, ["an admin in migration_traffic", "string isn't taken"]),
-    ({TRAFFIC: [{"kind": "pgbouncer", "admin": {"hots": "x"}}]}, [f"{TRAFFIC}: admin.hots", "There are host", NO_CHANGE]),
+    ({TRAFFIC: [{"kind": "pgbouncer", "admin": {"hots": "x"}}]}, [f"{TRAFFIC}: admin.hots", "There are host"]),
     ({TARGET: {"cluster": "x", "instance_class": "y", "postgres": {"pasfile": "x"}}},
      ["migration_target.postgres.pasfile", "no such part of an address", "passfile", NO_CHANGE]),
     # A template

@@ -254,7 +254,8 @@ def told(vault: Vault, many: Path) -> Told:
     with Processes(vault.planted.values()) as processes:
         runner = vault.play.start([
             sys.executable, "-m", "ansible_runner", "run", str(directory), "--ident", "it", "--inventory", str(many),
-            "-p", str(CHECKOUT / "playbooks" / "preflight.yml"), f"--cmdline=-vvv --diff --limit {','.join([WORKS[0], *FAILS])}",
+            "-p", str(CHECKOUT / "playbooks" / "preflight.yml"),
+            f"--cmdline=-vvv --diff --limit {','.join([WORKS[0], *FAILS])}",
         ], **vault.around, ANSIBLE_STDOUT_CALLBACK="default")
         printed, _none = runner.communicate(timeout=300)
         run = vault.run("preflight", many)
