@@ -18,7 +18,7 @@ from .mishaps import Scene, groups_of, task
 from .runs import Playbooks
 from .test_abort import PLENTY
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")

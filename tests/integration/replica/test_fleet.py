@@ -16,6 +16,8 @@ from .estates import Estate
 from .mishaps import groups_of
 from .runs import READS, Playbooks
 
+pytestmark = pytest.mark.long
+
 NAMES = ("first", "second", "third")
 
 
