@@ -56,7 +56,6 @@ class SlowLine:
         ended = False
 
         async def deliver() -> None:
-            nonlocal size
             while True:
                 while not under_way:
                     if ended:
@@ -68,15 +67,19 @@ class SlowLine:
                 under_way.popleft()
                 writer.write(piece)
                 await writer.drain()
-                size -= len(piece)
-                room.set()
+                # The sender hears of it when the acknowledgement has come back.
+                self._loop.call_later(self._seconds, acknowledge, len(piece))
+
+        def acknowledge(count: int) -> None:
+            nonlocal size
+            size -= count
+            room.set()
 
         room = asyncio.Event()
         delivering = asyncio.ensure_future(deliver())
         try:
             while piece := await reader.read(_CHUNK):
                 size += len(piece)
-                # The acknowledgement takes the way back: a window is under way for both.
                 under_way.append((self._loop.time() + self._seconds, piece))
                 changed.set()
                 while size >= self._window:

@@ -238,3 +238,9 @@ FAULTS = [
         for name in ("missing", "stale")
     ],
 ]
+
+
+def halts() -> set[str]:
+    """Every boundary at which something happens."""
+    return {what.halt for group in (NETWORK, SERVERS, TIMEOUTS, FAULTS) for several in group for what in several
+            if what.halt}

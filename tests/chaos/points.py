@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+HOLD = "| Hold the migration on AWS #"  # the task that takes the lock
 # What is done to a run. Modules have sessions of their own: all but `everything` leave the one that runs alive.
 KILLS = ("KILL", "TERM", "KILL group", "TERM group", "runner cancel", "KILL everything")
 # Modules that change something, or last: worth to be killed in the middle.

@@ -18,11 +18,11 @@ from typing import Any
 import disturbances
 from disturbances import CHECK, DRAIN, Disturbance
 from kills import chain, tail
-from points import Point, at_boundaries, at_changes, chains, choose, short
+from points import HOLD, Point, at_boundaries, at_changes, chains, choose, short
 from report import Row
 from runs import Run, begin, finish
 from stand import OUTAGE, Stand, standing
-from takeover import TURNS, take_turns
+from takeover import GIVE_BACK, TURNS, take_turns
 from verdict import TAKE_OVER, judge_finished, judge_open, judge_rolled_back
 
 Say = Callable[[Row], None]
@@ -81,7 +81,7 @@ def kill_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Roun
     dice = random.Random(seed)
     dealt = chains(choose(trace, kills, dice), CHAIN)
     rounds = [Round(f"kills {number:02}", kill_round(points, False)) for number, points in enumerate(dealt, 1)]
-    held = [place for place, entry in enumerate(trace) if "| Hold the " in entry["boundary"]]
+    held = [place for place, entry in enumerate(trace) if HOLD in entry["boundary"]]
     late = [point for point in at_boundaries(trace, dice) if point.place > min(held, default=0)]
     return rounds + [
         Round(f"kills lapse {number}", kill_round([point], True))
@@ -226,7 +226,10 @@ def survey() -> list[dict[str, Any]]:
         run = finish(stand, "migrate")
         if run.process.returncode:
             raise RuntimeError(f"a run that nobody disturbs fails: {tail(run)}")
-        return run.trace
+        trace, named = run.trace, {CHECK, DRAIN, GIVE_BACK, *disturbances.halts()}
+        if strange := named - {entry["boundary"] for entry in trace}:
+            raise RuntimeError(f"no run comes to {', '.join(sorted(strange))}: was a task given another name?")
+        return trace
 
 
 def all_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:

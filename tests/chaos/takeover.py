@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from kills import shortest, tail
-from points import Point, at_boundaries, in_modules
+from points import HOLD, Point, at_boundaries, in_modules
 from report import Row
 from runs import Run, begin, finish
 from stand import Stand
 from verdict import TAKE_OVER
 
-GIVE_BACK = "Cutover / cloudpg.migration.migration : held | Give the migration back #1"
+GIVE_BACK = "Cutover / cloudpg.migration.migration : held | Give the migration back on AWS #1"
 READS = ("Describe", "List", "Get")
 SLEEPERS = 8  # in a round
 
@@ -27,13 +27,13 @@ SLEEPERS = 8  # in a round
 def TURNS(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str]]:
     """Where runs fall asleep, and which verb takes over: every boundary before a change, moments in the modules."""
     dice = random.Random(seed)
-    first = next(place for place, entry in enumerate(trace) if "| Hold the migration #" in entry["boundary"])
+    first = next(place for place, entry in enumerate(trace) if HOLD in entry["boundary"])
     changing = [
         point for point in at_boundaries(trace, dice)
         if point.place > first and trace[point.place]["action"].rpartition(".")[2] in (
             "aurora_replica", "aws_journal", "pg_carried_jobs", "pg_replication_info", "pgbouncer_route", "rds_quiesce",
             "aurora_parameter_group", "rds_maintenance_hold",
-        ) and not point.boundary.endswith(("| Hold the migration #1", "| Give the migration back #1"))
+        ) and not point.boundary.endswith((f"{HOLD}1", "| Give the migration back on AWS #1"))
     ]
     within = [point for point in in_modules(trace, dice) if point.place > first]
     chosen = [*changing, *dice.sample(within, min(len(within), 4))]

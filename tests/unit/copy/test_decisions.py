@@ -169,7 +169,7 @@ def test_what_stands_against_a_table(source, target, ids):
     ({"s.root"}, {"s.leaf"}, []),
     ({"s.a"}, {"s.a", "s.b"}, ["table-not-published"]),
     ({"s.a", "s.b"}, {"s.a"}, ["published-not-copied"]),
-], ids=str)
+], ids=["none", "equal", "by its root", "not published", "not copied"])
 def test_p10_p11_published_and_copied_are_the_same(published, chosen, ids):
     assert [one.id for one in obstacles.publication("p", published, chosen, {"s.leaf": "s.root"})] == ids
 
