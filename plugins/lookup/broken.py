@@ -13,7 +13,7 @@ description:
   - Puts together every variable whose name begins with one of the prefixes, and names those that can't be.
   - Ansible itself reports a template that fails with the lines of the file around it, which may hold a password. This
     says the variable, the place in it and the kind of error, and nothing of the file.
-  - A template that needs a variable with one of the prefixes which isn't known yet is let pass, for roles have defaults.
+  - A template that needs a variable with one of the prefixes which isn't known yet is let pass; roles have defaults.
 options:
   _terms:
     description: The prefixes.
