@@ -55,10 +55,10 @@ molecule: .venv/.ready $(LINK) pgbouncer  ## a scenario a path, on the sandbox, 
 # The tests wait for servers most of the time: more of them at once than there are cores, each with a sandbox of its own.
 pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests
 	@echo "== pytest"
-	@python -m pytest -p xdist --numprocesses 4 --dist loadgroup -m "not long"
+	@python -m pytest -p xdist --numprocesses 4 --dist loadfile -m "not long"
 
 test-long: .venv/.ready $(LINK) pgbouncer  ## what of the tests takes many minutes: aborts, faults, fleets, schemas of all majors
-	@python -m pytest -p xdist --numprocesses 4 --dist loadgroup -m long
+	@python -m pytest -p xdist --numprocesses 4 --dist loadfile -m long
 
 test-matrix: .venv/.ready $(LINK)  ## the unit tests with other versions of ansible-core and amazon.aws
 	@python tests/matrix/run.py

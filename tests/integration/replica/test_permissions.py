@@ -16,7 +16,7 @@ from .estates import LOGIN, PERMISSIONS, documented
 from .runs import READS
 from .test_denied import DENIED
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
 STAGES = ("fresh", "replicating", "rolled back", "open", "finished", "deleted")
 # What no way through the verbs comes to by itself; test_denied has it denied, and so knows what it is for.
 SELDOM = {

@@ -11,7 +11,7 @@ from scenario import OWNER
 
 from .runs import changes
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 # Taking the lock (with its door for the controller), renewing its lease and giving it back change no migration.
 LOCK = {
     "ec2:CreateSecurityGroup", "ec2:CreateTags", "ec2:DeleteSecurityGroup", "ec2:AuthorizeSecurityGroupIngress",
