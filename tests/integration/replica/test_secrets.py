@@ -28,7 +28,7 @@ from .estates import LOGIN, Estate
 from .runs import CHECKOUT, Playbooks, Run, read_events
 from .tokens import Door, TokenDoor
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 LOUD = ("-vvv",)
 
 
