@@ -41,7 +41,9 @@ NO_CHANGE = "othing was changed"
 INVENTORIES = [
     # The path
     ({"migration_path": None}, ["migration_path isn't set", "one of logical, replica"]),
-    ({"migration_path": "teleport"}, ['migration_path is "teleport"', "This collection goes logical, replica", NO_CHANGE]),
+    ({"migration_path": "teleport"}, [
+        'migration_path is "teleport"', "This collection goes logical, replica", NO_CHANGE
+    ]),
     ({"migration_path": "their.own.path"}, ['migration_path is "their.own.path"', "no such path", NO_CHANGE]),
     ({"migration_path": "cloudpg.migration.traffic"}, ["cloudpg.migration.traffic has no tasks/status.yml", "six"]),
     ({"migration_path": A_LIST}, ["migration_path is \"['a', 'b']\"", "no such path", NO_CHANGE]),
