@@ -54,7 +54,7 @@ def _copied(wish: Wish, check_mode: bool) -> dict[str, Any]:
     engine = Engine(wish)
     seen = engine.look()
     try:
-        obstacles.refuse(seen.findings)
+        obstacles.refuse(seen.findings, check_mode)
     except PgError as error:
         error.findings = first(seen.findings, lambda one: one.as_dict())
         raise

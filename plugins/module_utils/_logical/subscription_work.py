@@ -16,7 +16,7 @@ try:
 except ImportError:
     pass  # connect() says that psycopg2 is missing
 
-from .._pg import journal
+from .._pg import apply, journal
 from .._pg.connection import Session
 from .._pg.errors import PgError
 from . import conninfo
@@ -25,7 +25,7 @@ from .subscription_state import writers
 
 _HIDDEN = "(the connection)"
 _CANCELLED = "57014"
-# Seconds a worker, or a walsender, is given to end after its subscription was disabled.
+# Seconds a walsender is given to end after its subscription was disabled.
 _ENDS = 60.0
 _POLL = 0.1
 
@@ -128,19 +128,7 @@ class Operations:
 
     def disable(self, name: str) -> None:
         self._alter(name, sql.SQL("DISABLE"))
-        self._await_end(name)
-
-    def _await_end(self, name: str) -> None:
-        deadline = self._clock() + _ENDS
-        while self._target.value(
-            "SELECT count(*) FROM pg_stat_subscription WHERE subname = %s AND pid IS NOT NULL", (name,)
-        ):
-            if self._clock() >= deadline:
-                raise PgError(
-                    f"{self._target.where}: subscription {name} is disabled, but its worker still runs after "
-                    f"{_ENDS:.0f} s. Cure: end it (pg_stat_subscription.pid) and run again."
-                )
-            self._sleep(_POLL)
+        apply.until_they_ended(self._target, name, self._clock, self._sleep)
 
     def refresh(self, name: str, copy_data: bool) -> None:
         self._alter(name, sql.SQL("REFRESH PUBLICATION WITH ({})").format(_options({"copy_data": copy_data})))

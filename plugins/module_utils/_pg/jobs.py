@@ -17,14 +17,11 @@ except ImportError:
     pass  # connect() says that psycopg2 is missing
 
 from .._plan import Plan, Step
+from . import apply
 from .connection import Session
 from .databases import SUBSCRIPTIONS, cron_is_hidden, has_cron
 from .errors import PgError
 from .server import Connect, databases
-
-# Seconds an apply worker is given to end after its subscription was disabled.
-WORKER_ENDS = 10.0
-POLL = 0.1
 
 
 @dataclass(frozen=True)
@@ -124,16 +121,7 @@ class Operations:
     def disable(self, database: str, subscription: str) -> None:
         with self._connect(self._address, database) as session:
             self._run(session, sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(sql.Identifier(subscription)))
-            deadline = self._clock() + WORKER_ENDS
-            while session.value(
-                "SELECT count(*) FROM pg_stat_subscription WHERE subname = %s AND pid IS NOT NULL", (subscription,)
-            ):
-                if self._clock() >= deadline:
-                    raise PgError(
-                        f"{session.where}: subscription {subscription} is disabled, but its worker still runs after "
-                        f"{WORKER_ENDS:.0f} s. Cure: end it (pg_stat_subscription.pid) and run again."
-                    )
-                self._sleep(POLL)
+            apply.until_they_ended(session, subscription, self._clock, self._sleep)
 
     def switch(self, database: str, jobs: Sequence[int], active: bool) -> None:
         statement = sql.SQL("UPDATE cron.job SET active = {} WHERE jobid = ANY ({})").format(

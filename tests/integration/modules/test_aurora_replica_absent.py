@@ -182,15 +182,17 @@ def kill_at(made, step, faults):
     running = made.start_removing()
     wait_until(lambda: last_call in [entry["operation"] for entry in made.cloud.sandbox.log(mark)])
     running.send(signal.SIGKILL)
-    made.cloud.sandbox.control("DELETE", "faults")
 
 
 @pytest.mark.parametrize("step, rest", [
     ("accepted", WAY[1:]), ("promoting", WAY[1:]), ("instance", [DELETE_CLUSTER]), ("cluster", []),
 ])
-def test_r16_r19_killed_at_any_step_it_is_no_cutover_and_a_second_run_goes_on(cloud, made, faults, step, rest):
+def test_r16_r19_killed_at_any_step_it_is_no_cutover_and_a_second_run_goes_on(
+    cloud, made, faults, faults_end, step, rest
+):
     kill_at(made, step, faults)
     assert made.phase == "aborted"
+    faults_end()
     with cloud.calls() as calls:
         gone = made.remove()
     assert gone["phase"] == "absent", gone
