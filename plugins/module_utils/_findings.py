@@ -78,6 +78,15 @@ def judge(findings: Iterable[Finding], acknowledged: Sequence[str] = ()) -> Verd
     return Verdict(tuple(blockers), tuple(warnings), tuple(accepted), tuple(sorted(wanted - hit)))
 
 
+# What an earlier task of the same play makes can't be there in check mode.
+_MADE_EARLIER = frozenset({"publication-missing", "slot-missing", "tables-missing", "target-table-missing"})
+
+
+def in_the_way(findings: Iterable[Finding], check_mode: bool) -> list[Finding]:
+    """The findings without those that only check mode is the reason for."""
+    return [finding for finding in findings if not (check_mode and finding.id in _MADE_EARLIER)]
+
+
 def from_dicts(rows: Iterable[dict[str, Any]]) -> list[Finding]:
     """Findings as they come back out of a module's result."""
     names = Finding.__dataclass_fields__

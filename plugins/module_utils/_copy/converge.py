@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._findings import in_the_way
 from .._logical.selection import Selection, first, object_name
 from .._pg.errors import PgError
 from .._plan import Plan, Step, carry_out
@@ -54,7 +55,7 @@ def _copied(wish: Wish, check_mode: bool) -> dict[str, Any]:
     engine = Engine(wish)
     seen = engine.look()
     try:
-        obstacles.refuse(seen.findings, check_mode)
+        obstacles.refuse(in_the_way(seen.findings, check_mode))
     except PgError as error:
         error.findings = first(seen.findings, lambda one: one.as_dict())
         raise

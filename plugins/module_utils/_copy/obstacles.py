@@ -107,16 +107,9 @@ def publication(
                       "would have only what changes from now on", "copy it, or take it out of the publication", "P11")
 
 
-# What an earlier task of the same play would have made, had it not been in check mode.
-_MADE_BEFORE = frozenset({"target-table-missing", "publication-missing"})
-
-
-def refuse(findings: Iterable[Finding], check_mode: bool = False) -> None:
-    """Raises PgError that names the first blockers; in check mode not for what has yet to be made."""
-    against = [
-        finding for finding in findings
-        if finding.severity == BLOCKER and not (check_mode and finding.id in _MADE_BEFORE)
-    ]
+def refuse(findings: Iterable[Finding]) -> None:
+    """Raises PgError that names the first blockers."""
+    against = [finding for finding in findings if finding.severity == BLOCKER]
     if against:
         told = named([f"{one.object}: {one.reason}. Cure: {one.cure}" for one in against], 5)
         raise PgError(f"{len(against)} things stand against the copy: {told}.", code=against[0].id)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import MigrationError
-from .._findings import Finding
+from .._findings import Finding, in_the_way
 from .._pg import journal
 from .._pg.address import database_of, not_there_yet
 from .._pg.connection import Session, connect
@@ -107,7 +107,7 @@ class Follow:
                 subscription_state.tables(target), version_num, bool(look and health.silently_off(now, look)),
             )
             self.findings += found
-        refuse_blockers(self.findings, self.params["acknowledged"])
+        refuse_blockers(in_the_way(self.findings, self.check_mode), self.params["acknowledged"])
         operations = Operations(target, source, keywords, self.params["wait_timeout"], note)
         if not self.check_mode:
             carry_out(plan, operations.table())
