@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import hypothesis
 from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 
 CHECKOUT = Path(__file__).parents[1]
@@ -22,3 +23,8 @@ _link_checkout()
 _AnsibleCollectionFinder(paths=[str(COLLECTIONS)])._install()
 for extension in ("sandbox", "ledger", "demo"):
     sys.path.append(str(CHECKOUT / "extensions" / extension))
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("untimed")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg2
@@ -18,6 +18,8 @@ from cloudpg_sandbox.testing import Sandbox, wait_until
 USER = "shop_admin"
 PASSWORD = "a-long-password-of-the-tests-4711"
 NUMBERS = itertools.count(1)
+# An object and its transition, which lasts as long as the block.
+Held = Callable[[str, str], AbstractContextManager[None]]
 
 
 class Cloud:
@@ -73,19 +75,6 @@ class Cloud:
         """The cluster once it has reached a state."""
         wait_until(lambda: self.cluster(name)["Status"] == state)
         return self.cluster(name)
-
-    def states(self, look: Callable[[], str], last: str) -> list[str]:
-        """The states that are seen one after the other until the last."""
-        seen: list[str] = []
-
-        def reached() -> bool:
-            state = look()
-            if not seen or seen[-1] != state:
-                seen.append(state)
-            return state == last
-
-        wait_until(reached, every=0.005)
-        return seen
 
     def has_no(self, name: str) -> bool:
         """Whether an instance is gone."""
@@ -191,3 +180,19 @@ def faults(sandbox: Sandbox) -> Iterator[Callable[..., str]]:
     """Inject faults that end with the test."""
     yield lambda name, **details: sandbox.control("POST", "faults", {"name": name, **details})["id"]
     sandbox.control("DELETE", "faults")
+
+
+@pytest.fixture
+def held(sandbox: Sandbox) -> Held:
+    """A transition that lasts as long as the block: its state can be looked at, however busy the machine is."""
+
+    @contextmanager
+    def hold(identifier: str, transition: str) -> Iterator[None]:
+        fault = {"name": "slow_transition", "identifier": identifier, "transition": transition, "factor": 1e6}
+        number = sandbox.control("POST", "faults", fault)["id"]
+        try:
+            yield
+        finally:
+            sandbox.control("DELETE", f"faults/{number}")
+
+    return hold

@@ -15,7 +15,7 @@ import psycopg2
 import pytest
 from cloudpg_sandbox.testing import wait_until
 
-from .conftest import Cloud
+from .conftest import Cloud, Held
 
 PROMOTED = re.compile(r"promoted read replica cluster to (a )?stand-?alone database cluster", re.IGNORECASE)
 
@@ -103,16 +103,22 @@ def test_the_stream_survives_a_reboot_of_the_source_behind_a_closed_group(
 
 
 def test_r16_r17_promotion_is_visible_one_way_and_leaves_no_slot(
-    cloud: Cloud, source: dict[str, Any], replica: str
+    cloud: Cloud, source: dict[str, Any], replica: str, held: Held
 ) -> None:
     assert slots(cloud, source) == [f"rds_{replica.replace('-', '_')}"]
-    cloud.rds.promote_read_replica_db_cluster(DBClusterIdentifier=replica)
 
     def look() -> str:
         facts = cloud.cluster(replica)
         return facts["Status"] + (" replica" if facts.get("ReplicationSourceIdentifier") else "")
 
-    assert cloud.states(look, "available") == ["available replica", "promoting replica", "available"]
+    with held(replica, "promoting"):
+        with held(replica, "promotion-accepted"):
+            cloud.rds.promote_read_replica_db_cluster(DBClusterIdentifier=replica)
+            assert look() == "available replica"
+        wait_until(lambda: look() != "available replica")
+        assert look() == "promoting replica"
+    wait_until(lambda: look() != "promoting replica")
+    assert look() == "available"
     facts = cloud.cluster(replica)
     assert [member["IsClusterWriter"] for member in facts["DBClusterMembers"]] == [True]
     assert cloud.value(facts["Endpoint"], "INSERT INTO orders (note) VALUES ('yes') RETURNING note") == "yes"
@@ -126,7 +132,7 @@ def test_r16_r17_promotion_is_visible_one_way_and_leaves_no_slot(
 
 
 def test_r8_readers_are_added_after_the_promotion_and_take_over(
-    cloud: Cloud, source: dict[str, Any], replica: str
+    cloud: Cloud, source: dict[str, Any], replica: str, held: Held
 ) -> None:
     with pytest.raises(botocore.exceptions.ClientError) as refused:
         cloud.add_member(replica)
@@ -143,8 +149,9 @@ def test_r8_readers_are_added_after_the_promotion_and_take_over(
     wait_until(lambda: cloud.value(facts["ReaderEndpoint"], f"SELECT count(*) FROM orders WHERE id = {number}") == 1)
     assert cloud.value(facts["ReaderEndpoint"], "SELECT pg_is_in_recovery()") is True
     assert cloud.value(facts["ReaderEndpoint"], "SELECT inet_client_addr()") == "127.0.0.1"
-    cloud.rds.failover_db_cluster(DBClusterIdentifier=replica, TargetDBInstanceIdentifier=reader)
-    assert cloud.states(lambda: cloud.cluster(replica)["Status"], "failing-over")
+    with held(replica, "failing-over"):
+        cloud.rds.failover_db_cluster(DBClusterIdentifier=replica, TargetDBInstanceIdentifier=reader)
+        wait_until(lambda: cloud.cluster(replica)["Status"] == "failing-over")
     members = cloud.await_cluster(replica)["DBClusterMembers"]
     assert {one["DBInstanceIdentifier"]: one["IsClusterWriter"] for one in members}[reader] is True
     assert cloud.value(facts["Endpoint"], "SELECT pg_is_in_recovery()") is False
@@ -199,36 +206,31 @@ def test_r16_an_instance_of_a_replica_that_never_came_up_can_go(
 
 
 def test_a_cluster_is_deleted_while_its_instances_are_on_their_way_out(
-    cloud: Cloud, source: dict[str, Any], faults: Callable[..., str]
+    cloud: Cloud, source: dict[str, Any], held: Held
 ) -> None:
     name = cloud.replica_of(source["DBInstanceIdentifier"])
     (member,) = [one["DBInstanceIdentifier"] for one in cloud.cluster(name)["DBClusterMembers"]]
     cloud.rds.promote_read_replica_db_cluster(DBClusterIdentifier=name)
     wait_until(lambda: not cloud.cluster(name).get("ReplicationSourceIdentifier"))
     cloud.await_cluster(name)
-    faults("slow_transition", identifier=member, transition="deleting", factor=20)
-    cloud.rds.delete_db_instance(DBInstanceIdentifier=member, SkipFinalSnapshot=True)
-    cloud.rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
-
-    def left() -> str:
-        clusters = [one["DBClusterIdentifier"] for one in cloud.rds.describe_db_clusters()["DBClusters"]]
-        there = {"cluster": name in clusters, "instance": not cloud.has_no(member)}
-        return " and ".join(what for what, is_there in there.items() if is_there) or "nothing"
-
-    seen = cloud.states(left, "nothing")
-    assert seen[0] == "cluster and instance"
-    assert "instance" not in seen, "the cluster stays until its instance is gone"
+    with held(member, "deleting"):
+        cloud.rds.delete_db_instance(DBInstanceIdentifier=member, SkipFinalSnapshot=True)
+        cloud.rds.delete_db_cluster(DBClusterIdentifier=name, SkipFinalSnapshot=True)
+        assert cloud.has_cluster(name) and not cloud.has_no(member)
+    wait_until(lambda: not cloud.has_cluster(name))
+    assert cloud.has_no(member), "the cluster stays until its instance is gone"
 
 
 def test_a_refused_promotion_leaves_a_replica(
-    cloud: Cloud, source: dict[str, Any], replica: str, faults: Callable[..., str]
+    cloud: Cloud, source: dict[str, Any], replica: str, faults: Callable[..., str], held: Held
 ) -> None:
     faults("refuse_transition", identifier=replica, transition="promoting", times=1)
-    cloud.rds.promote_read_replica_db_cluster(DBClusterIdentifier=replica)
-    with pytest.raises(botocore.exceptions.ClientError) as refused:
+    with held(replica, "promoting"):
         cloud.rds.promote_read_replica_db_cluster(DBClusterIdentifier=replica)
-    assert refused.value.response["Error"]["Code"] == "InvalidDBClusterStateFault"
-    assert cloud.states(lambda: cloud.cluster(replica)["Status"], "promoting")
+        with pytest.raises(botocore.exceptions.ClientError) as refused:
+            cloud.rds.promote_read_replica_db_cluster(DBClusterIdentifier=replica)
+        assert refused.value.response["Error"]["Code"] == "InvalidDBClusterStateFault"
+        wait_until(lambda: cloud.cluster(replica)["Status"] == "promoting")
     facts = cloud.await_cluster(replica)
     assert facts["ReplicationSourceIdentifier"] == source["DBInstanceArn"]
     assert cloud.value(facts["Endpoint"], "SELECT pg_is_in_recovery()") is True

@@ -24,7 +24,7 @@ from cloudpg_sandbox import registry
 from cloudpg_sandbox.home import read_state, registry_path
 from cloudpg_sandbox.testing import PROGRAM, Sandbox, running, wait_until
 
-from .conftest import PASSWORD, USER, Cloud
+from .conftest import PASSWORD, USER, Cloud, Held
 
 
 def command(home: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -124,13 +124,19 @@ def test_a_sandbox_ends_when_its_time_is_over(short_home: str) -> None:
     assert read_state(short_home) is None
 
 
-def test_an_instance_goes_through_awss_states(cloud: Cloud) -> None:
+def test_an_instance_goes_through_awss_states(cloud: Cloud, held: Held) -> None:
     name = cloud.name("states")
-    created = cloud.begin_instance(name)
-    assert created["DBInstanceStatus"] == "creating" and "Endpoint" not in created
-    seen = cloud.states(lambda: cloud.instance(name)["DBInstanceStatus"], "available")
-    assert seen in (["creating", "backing-up", "available"], ["backing-up", "available"])
-    facts = cloud.instance(name)
+
+    def status() -> str:
+        return cloud.instance(name)["DBInstanceStatus"]
+
+    with held(name, "backing-up"):
+        with held(name, "creating"):
+            created = cloud.begin_instance(name)
+            assert created["DBInstanceStatus"] == status() == "creating" and "Endpoint" not in created
+        wait_until(lambda: status() != "creating")
+        assert status() == "backing-up"
+    facts = cloud.await_instance(name)
     assert facts["Endpoint"]["Address"].startswith(f"{cloud.sandbox.network}.")
     assert cloud.value(facts["Endpoint"]["Address"], "SELECT current_database()") == "shop"
     assert cloud.rds.delete_db_instance(
@@ -306,7 +312,7 @@ def test_modifications_wait_for_the_window_unless_applied_at_once(cloud: Cloud, 
         DBInstanceIdentifier=name, DBInstanceClass="db.t3.large", BackupRetentionPeriod=7, ApplyImmediately=True,
         AutoMinorVersionUpgrade=False, MasterUserPassword=PASSWORD[::-1],
     )
-    assert cloud.states(lambda: cloud.instance(name)["DBInstanceStatus"], "available")[-1] == "available"
+    cloud.await_instance(name)
     facts = cloud.instance(name)
     assert (facts["DBInstanceClass"], facts["BackupRetentionPeriod"], facts["AutoMinorVersionUpgrade"]) == (
         "db.t3.large", 7, False
@@ -386,7 +392,7 @@ def test_a_refused_creation_ends_failed(cloud: Cloud, faults: Callable[..., str]
     name = cloud.name("failing")
     faults("refuse_transition", identifier=name, transition="creating")
     cloud.begin_instance(name)
-    assert cloud.states(lambda: cloud.instance(name)["DBInstanceStatus"], "failed")[-1] == "failed"
+    cloud.await_instance(name, "failed")
     cloud.rds.delete_db_instance(DBInstanceIdentifier=name, SkipFinalSnapshot=True)
     wait_until(lambda: cloud.has_no(name))
 

@@ -82,9 +82,7 @@ def test_r18_p30_established_sessions_survive_until_the_reboot(cloud: Cloud, ins
             DBInstanceIdentifier=name, VpcSecurityGroupIds=[closed], ApplyImmediately=True
         )
         assert {one["Status"] for one in answer["DBInstance"]["VpcSecurityGroups"]} == {"adding", "removing"}
-        swap_done = cloud.states(lambda: str({o["Status"] for o in cloud.instance(name)["VpcSecurityGroups"]}),
-                                 "{'active'}")
-        assert swap_done[-1] == "{'active'}"
+        wait_until(lambda: {one["Status"] for one in cloud.instance(name)["VpcSecurityGroups"]} == {"active"})
         assert not cloud.reaches(host) and not cloud.reaches(host, port=15432)
         cursor.execute("INSERT INTO written VALUES (2)")
         cloud.rds.reboot_db_instance(DBInstanceIdentifier=name)
