@@ -57,7 +57,7 @@ pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests
 	@echo "== pytest"
 	@python -m pytest -p xdist --numprocesses 4 --dist loadfile -m "not long"
 
-test-long: .venv/.ready $(LINK) pgbouncer  ## what of the tests takes many minutes: aborts, faults, fleets, schemas of all majors
+test-long: .venv/.ready $(LINK) pgbouncer  ## what of the tests takes many minutes: whole migrations, aborts, faults, fleets
 	@python -m pytest -p xdist --numprocesses 4 --dist loadfile -m long
 
 test-matrix: .venv/.ready $(LINK)  ## the unit tests with other versions of ansible-core and amazon.aws

@@ -16,6 +16,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters imp
 
 from .conftest import UNTIL_TOLD, start_module
 
+pytestmark = pytest.mark.long
 PROMOTE, DELETE_INSTANCE, DELETE_CLUSTER = "PromoteReadReplicaDBCluster", "DeleteDBInstance", "DeleteDBCluster"
 WAY = [PROMOTE, DELETE_INSTANCE, DELETE_CLUSTER]
 

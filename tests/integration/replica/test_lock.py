@@ -30,6 +30,7 @@ def scene(sandbox: Sandbox, play: Playbooks, place: Path) -> Iterator[Scene]:
     estate.close()
 
 
+@pytest.mark.long
 def test_r33_of_two_runs_one_wins_and_a_takeover_ends_it(scene):
     with scene.halted("replicate", ENTERING, migration_job="the-first") as first:
         since, until, holder = scene.lease.split(" ", 2)

@@ -15,7 +15,7 @@ import yaml
 
 from ..replica.runs import Playbooks, Run
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 SCHEMA = """
     CREATE SCHEMA sales;
     CREATE TABLE sales.customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL);
