@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import secrets
 from pathlib import Path
@@ -19,6 +20,7 @@ from .runs import CHECKOUT
 
 PERMISSIONS = CHECKOUT / "docs" / "permissions.md"
 LOGIN = "migrator"
+PORTS = itertools.count(6432)  # every estate of a sandbox has a pooler of its own
 
 
 def documented(language: str, heading: str) -> str:
@@ -35,6 +37,9 @@ class Estate(Scenario):
 
     inventory: Path
     variables_now: dict[str, Any]
+
+    def __init__(self, sandbox: Sandbox, directory: Path, name: str) -> None:
+        super().__init__(sandbox, directory, name=name, pooler_port=next(PORTS))
 
     @property
     def instance(self) -> str:

@@ -80,7 +80,8 @@ class Run:
         return errors[-1]
 
     def actions(self, host: str, play: str | None = None) -> list[str]:
-        return [action for task in self.of(host, play) for action in task.actions]
+        """What was changed or would be; what a look only tried out is none of it."""
+        return [action for task in self.of(host, play) if task.changed for action in task.actions]
 
 
 def read_events(rc: int, stdout: str) -> Run:

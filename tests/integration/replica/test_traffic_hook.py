@@ -90,7 +90,7 @@ class Stand:
 
     def __init__(self, sandbox: Sandbox, play: Playbooks, place: Path) -> None:
         self.sandbox, self.play = sandbox, play
-        self.estate = Estate(sandbox, place / "led", name="led", pooler_port=6433)
+        self.estate = Estate(sandbox, place / "led", name="led")
         self.estate.build(migration_acknowledged=["server-not-read"])
         self.hooks = Hooks(place / "hooks")
         [pooler] = self.estate.through_pooler()["migration_traffic"]
