@@ -10,7 +10,6 @@ Everything here is pure. The way through it::
     there = catalogue.observe(source_session)                    # what the oids are
     chosen = choice.choose(entries, there, choice.Wish(...))     # without what can't or mustn't travel
     todo = parts.statements(chosen.entries, there, target_version)
-    mine = by_table.split(todo)                                  # for a copy that runs tables in parallel
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.errors import PgError
-from ansible_collections.cloudpg.migration.plugins.module_utils._schema import by_table, choice, parts, restore, work
+from ansible_collections.cloudpg.migration.plugins.module_utils._schema import choice, parts, restore, work
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema.catalogue import Catalogue, Right, Thing
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema.toc import Entry
 
@@ -73,16 +73,15 @@ def shop():
     return made
 
 
-def test_a_table_gets_its_parts_in_the_order_in_which_they_must_run(shop):
+def test_p38_sections_come_in_the_order_in_which_they_must_run(shop):
     todo, _chosen = shop.statements()
-    split = by_table.split(todo)
-    assert [one.key[-1] for one in split.pre_data] == ["s", "s.p", "s.c", "s.u", "c"]
-    mine = split.tables["s.c"]
-    assert [one.key[1] for one in mine.primary_key] == ["c_pkey on s.c", "s.c_identity"]
-    assert [one.key[1] for one in mine.indexes] == ["s.c_a"]
-    assert [one.key[1] for one in mine.triggers] == ["t on s.c"]
-    assert [one.text for one in split.key_attachments] == ["ALTER INDEX s.p_pkey ATTACH PARTITION s.c_pkey;"]
-    assert split.attachments == [] and split.rest == []
+    by_section = {section: [one for one in todo if one.section == section] for section in parts.SECTIONS}
+    assert todo == [one for section in parts.SECTIONS for one in by_section[section]]
+    assert [one.key[-1] for one in by_section[parts.PRE_DATA]] == ["s", "s.p", "s.c", "s.u", "c"]
+    assert [(one.table, one.key[-1]) for one in by_section[parts.PRIMARY_KEYS]] == [
+        ("s.p", "p_pkey on s.p"), ("s.c", "c_pkey on s.c"), ("s.c", "s.c_identity"), ("s.c", "c_pkey"),
+    ]
+    assert [(one.table, one.key[1]) for one in by_section[parts.POST_DATA]] == [("s.c", "s.c_a"), ("s.c", "t on s.c")]
 
 
 @pytest.mark.parametrize("words, version, texts", [
@@ -97,8 +96,6 @@ def test_p38_foreign_keys_come_in_two_steps_where_that_can_be(words, version, te
     made.constraint('"F k"', "t", words, text=FK, kind="FK CONSTRAINT")
     todo, _chosen = made.statements(version)
     assert [one.text for one in todo] == texts
-    split = by_table.split(todo).tables["s.t"]
-    assert [one.text for one in split.foreign_keys + split.validations] == texts
 
 
 @pytest.mark.parametrize("version, text", [
