@@ -188,6 +188,7 @@ actions:
 """
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, run
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import check_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import groups, journal, journal_work
 
 
@@ -195,7 +196,7 @@ def body(module):
     params = module.params
     ec2, rds = module.client("ec2"), module.client("rds")
     held = {**params["journal"]}
-    journal_work.check_name(held["migration"])
+    check_name(held["migration"])
     # What is no network is refused before a lock is made.
     groups.wanted_rules(params["controller_cidrs"] or [], params["port"])
     if params["state"] == "absent":

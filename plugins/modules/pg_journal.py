@@ -157,13 +157,14 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import check_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import lease_work
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
 
 
 def body(params, check_mode):
-    lease_work.check_name(params["journal"]["migration"])
+    check_name(params["journal"]["migration"])
     missing = [not_there_yet(params[side], check_mode, side) for side in ("source", "target")]
     if any(missing):
         return lease_work.result(params["journal"]["migration"])

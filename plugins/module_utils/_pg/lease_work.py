@@ -9,12 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._journal import check_name, holder_of_this_run, merge
+from .._journal import holder_of_this_run, merge
 from .._plan import Plan, Step
 from . import journal, lease
 from .connection import Session
-
-__all__ = ["check_name", "go", "result"]
 
 
 def result(

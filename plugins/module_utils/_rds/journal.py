@@ -29,7 +29,6 @@ from .state import MIGRATION_TAG, tags_of
 
 KEEP_ALIVE = timedelta(seconds=20)
 TAGS_ON_A_GROUP = 50
-HOLDER_LENGTH = 180
 POLL = 1.0
 RACES = 10
 READS = ("Describe", "List")
@@ -94,14 +93,6 @@ class Family:
     def events(self) -> dict[str, Event]:
         """Of all generations by id: the first ``was`` and the last ``now`` count."""
         return merge(event for generation in self.generations for event in generation.events)
-
-
-def holder_name(user: str, host: str, token: str, job: str = "") -> str:
-    """``user@host#token job 17``: names a run for a person, and tells any two runs apart. Fits into the lease's tag."""
-    name, mark, work = f"{user}@{host}", f"#{token}", f" job {job}" if job else ""
-    room = HOLDER_LENGTH - len(mark)
-    work = work[:room // 2]
-    return name[:room - len(work)] + mark + work
 
 
 def family_of(migration: str, found: Sequence[Mapping[str, Any]], vpc_id: str | None = None) -> Family:

@@ -6,32 +6,17 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import platform
-import re
-import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from .._errors import WaitTimeout
-from .._journal import EVENT_TAG, LEASE_TAG, Event, stamp
+from .._journal import EVENT_TAG, LEASE_TAG, Event, holder_of_this_run, stamp
 from .._plan import Plan, Step, carry_out
 from . import api, groups, state
 from .errors import RdsError
-from .journal import Family, Generation, Lock, Queue, acquire, holder_name, read, standing_of, utc_now, write
+from .journal import Family, Generation, Lock, Queue, acquire, read, standing_of, utc_now, write
 from .waiters import Patience, Sight
-
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-
-
-def check_name(migration: str) -> None:
-    if not _NAME.fullmatch(migration):
-        raise RdsError(
-            f"journal.migration: {migration!r} cannot be the name of a migration. "
-            "Cure: lower-case letters, digits and single hyphens."
-        )
 
 
 def place(rds: Any, params: Mapping[str, Any]) -> str | None:
@@ -119,12 +104,7 @@ def take(
             + (f"{named} doesn't exist" if named else "none of instance, cluster and vpc_id is given")
             + ". Cure: name an instance or cluster that exists, or vpc_id."
         )
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = f"uid{os.getuid()}"
-    holder = holder_name(user, platform.node() or "unknown", secrets.token_hex(4), params.get("job") or "")
-    family, taken_over = acquire(ec2, migration, vpc_id, holder, queue)
+    family, taken_over = acquire(ec2, migration, vpc_id, holder_of_this_run(params["job"]), queue)
     return sweep(ec2, rds, family), taken_over
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from ansible_collections.cloudpg.migration.plugins.module_utils import _journal
+from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._journal import Event, Lease, event_tags, lease_tag
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import journal, journal_work
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
@@ -69,25 +70,25 @@ def test_a_lease_that_cannot_be_read_may_be_a_living_one_and_is_an_error(text):
 
 @given(some.text("abc-", max_size=300), some.text("abc.", max_size=300), some.text("123", max_size=300))
 def test_a_holder_always_fits_into_its_tag_with_its_token(user, host, job):
-    name = journal.holder_name(user, host, "0a1b2c3d", job)
+    name = _journal.holder_name(user, host, "0a1b2c3d", job)
     lease = Lease(12, name, NOW, NOW)
     assert "#0a1b2c3d" in name
     assert _journal.lease_from_tags(12, lease_tag(lease)).holder == name
 
 
 def test_a_holder_is_readable():
-    assert journal.holder_name("ann", "bastion", "0a1b2c3d", "17") == "ann@bastion#0a1b2c3d job 17"
+    assert _journal.holder_name("ann", "bastion", "0a1b2c3d", "17") == "ann@bastion#0a1b2c3d job 17"
 
 
 @pytest.mark.parametrize("name", ["orders", "orders-2", "2-orders"])
 def test_a_name_of_lower_case_letters_digits_and_single_hyphens_is_one(name):
-    journal_work.check_name(name)
+    _journal.check_name(name)
 
 
 @pytest.mark.parametrize("name", ["", "Orders", "orders_2", "-orders", "orders-", "or--ders", "orders*", "o rders"])
 def test_any_other_name_is_refused(name):
-    with pytest.raises(RdsError, match="lower-case letters"):
-        journal_work.check_name(name)
+    with pytest.raises(MigrationError, match="lower-case letters"):
+        _journal.check_name(name)
 
 
 # Clearing away
