@@ -23,6 +23,8 @@ NAMED = 3
 
 Thing = TypeVar("Thing")
 
+# Databases that every server of some service has; they are moved when they are named.
+NOT_USERS = ("postgres", "rdsadmin", "azure_maintenance", "cloudsqladmin")
 # What no migration touches: the server's own schemas, ours, and what an extension brings along.
 OUR_OWN = """
     n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'cloudpg_migration') AND NOT EXISTS (

@@ -19,11 +19,10 @@ from .._pg.connection import Session, connect
 from .._pg.errors import PgError
 from . import health, subscription_state
 from .results import as_dicts
-from .selection import SHOWN, object_name, slot_name
+from .selection import NOT_USERS, SHOWN, object_name, slot_name
 
 # What the migration itself changes isn't drift: publications and replica identities.
 WATCHED = tuple(name for name in fingerprint.CLASSES if name not in ("publications", "identities"))
-NOT_USERS = ("postgres", "rdsadmin", "azure_maintenance", "cloudsqladmin")
 _POSITION = """
     SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn)::bigint AS behind
     FROM pg_replication_slots WHERE slot_name = %s AND slot_type = 'logical' AND database = current_database()

@@ -12,7 +12,7 @@ from typing import Any
 
 from .._findings import Finding
 from .._logical import identity, tables
-from .._logical.selection import OUR_OWN, Selection, matches, named
+from .._logical.selection import NOT_USERS, OUR_OWN, Selection, matches, named
 from .._pg import journal, server
 from .._pg.connection import Session
 from .._pg.errors import PgError
@@ -93,7 +93,7 @@ def gather(
 ) -> Facts:
     """The facts of both sides; ``target`` None when it isn't there yet. Raises PgError for what can't be read."""
     mine = _server(connect, source, wish.databases)
-    names = [row["name"] for row in mine["databases"] if wish.databases or row["name"] not in _NOT_USERS]
+    names = [row["name"] for row in mine["databases"] if wish.databases or row["name"] not in NOT_USERS]
     theirs = None
     if target is not None:
         with connect(target) as session:
@@ -117,10 +117,6 @@ def gather(
     if absent:
         raise PgError(f"source: no table {named(absent)} in any of the databases. Cure: correct tables.")
     return Facts(wish.migration, mine, theirs, found, wish.create_databases, wish.way_back)
-
-
-# Every server has these; they are moved when they are named.
-_NOT_USERS = ("postgres", "rdsadmin", "azure_maintenance", "cloudsqladmin")
 
 
 def _server(connect: Connect, address: Mapping[str, Any], wanted: Sequence[str] | None) -> dict[str, Any]:
