@@ -23,7 +23,7 @@ NAMED = 3
 
 Thing = TypeVar("Thing")
 
-# Databases that every server of some service has; they are moved when they are named.
+# Databases a server comes with, at one service or another; they are moved when they are named.
 NOT_USERS = ("postgres", "rdsadmin", "azure_maintenance", "cloudsqladmin")
 # What no migration touches: the server's own schemas, ours, and what an extension brings along.
 OUR_OWN = """
