@@ -15,7 +15,8 @@ import os
 import platform
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -23,9 +24,12 @@ from typing import Any
 from ._errors import MigrationError
 
 LEASE = timedelta(seconds=60)
-
 HOLDER_LENGTH = 180
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def utc_now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def check_name(migration: str) -> None:
@@ -84,6 +88,17 @@ class Lease:
 
     def lapsed(self, now: datetime) -> bool:
         return self.until <= now
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How to wait for a lock that another run holds. ``timeout`` in seconds; ``now`` tells a lease's end on AWS."""
+
+    take_over: bool = False
+    timeout: float = 0.0
+    now: Callable[[], datetime] = utc_now
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
 
 
 HELD, FREE, TAKEN = "held", "free", "taken"

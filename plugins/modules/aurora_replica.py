@@ -199,10 +199,11 @@ actions:
 """
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, WAIT, run
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import removal, replica, replica_work, state
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import Lock, utc_now
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import Lock
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience
 
 OPTIONS = {

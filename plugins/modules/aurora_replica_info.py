@@ -103,9 +103,9 @@ drain:
 from datetime import timedelta
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import run
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import api, metrics, state, waiters
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import utc_now
 
 
 def moment(params, option):

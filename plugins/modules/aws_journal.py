@@ -188,7 +188,7 @@ actions:
 """
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, run
-from ansible_collections.cloudpg.migration.plugins.module_utils._journal import check_name
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import Queue, check_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import groups, journal, journal_work
 
 
@@ -209,7 +209,7 @@ def body(module):
     if held["generation"]:
         family, taken_over = journal.Lock(ec2, held).guard(), False
     else:
-        queue = journal.Queue(params["take_over"], params["wait_timeout"])
+        queue = Queue(params["take_over"], params["wait_timeout"])
         family, taken_over = journal_work.take(ec2, rds, held["migration"], params, queue)
         held = journal_work.document(family)
     for event in params["events"]:

@@ -84,13 +84,14 @@ journals:
 """
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import run
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import journal, journal_work
 
 
 def body(module):
     vpc_id = journal_work.place(module.client("rds"), module.params)
     family = journal.read(module.client("ec2"), module.params["migration"], vpc_id)
-    return {"changed": False, "journals": journal_work.journals(family, journal.utc_now())}
+    return {"changed": False, "journals": journal_work.journals(family, utc_now())}
 
 
 def main():

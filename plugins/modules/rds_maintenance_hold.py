@@ -65,10 +65,11 @@ actions:
 """
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, WAIT, run
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import api, maintenance, state, waiters
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import Lock, read, utc_now
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import Lock, read
 
 
 def make_plan(params, seen, events):

@@ -107,10 +107,11 @@ actions:
 import time
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, run
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import groups, quiesce, state
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import Lock, read, utc_now
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import Lock, read
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience
 
 EVENTS = {"instance": "source.security_groups", "cluster": "target.security_groups"}

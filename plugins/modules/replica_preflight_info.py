@@ -128,8 +128,8 @@ source:
 """
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import run
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import state
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal import utc_now
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.preflight import checks, work
 
 

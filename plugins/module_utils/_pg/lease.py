@@ -9,14 +9,12 @@ A takeover raises the generation, so that a run that was only asleep finds its o
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from .._errors import LeaseLost
-from .._journal import FREE, LEASE, Lease, stamp, standing
+from .._journal import FREE, LEASE, Lease, Queue, stamp, standing
 from .connection import Session
 from .errors import PgError
 from .journal import SCHEMA, is_there, prepare
@@ -49,16 +47,6 @@ _RENEW = f"""
     WHERE {_OURS} RETURNING generation
 """
 _RELEASE = f"UPDATE {TABLE} SET holder = NULL, since = NULL, until = NULL WHERE {_OURS} RETURNING generation"
-
-
-@dataclass(frozen=True)
-class Queue:
-    """How to wait for a lock that another run holds. ``timeout`` in seconds."""
-
-    take_over: bool = False
-    timeout: float = 0.0
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
 
 def _lease(row: Mapping[str, Any]) -> Lease | None:

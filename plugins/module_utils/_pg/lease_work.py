@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._journal import holder_of_this_run, merge
+from .._journal import Queue, holder_of_this_run, merge
 from .._plan import Plan, Step
 from . import journal, lease
 from .connection import Session
@@ -54,7 +54,7 @@ def go(source: Session, target: Session, params: Mapping[str, Any], check_mode: 
 def _take(source: Session, target: Session, params: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """Both sides, the source first: who has that one only has to wait for the target, and nobody waits for them."""
     migration, holder = params["journal"]["migration"], holder_of_this_run(params["job"])
-    queue = lease.Queue(params["take_over"], params["wait_timeout"])
+    queue = Queue(params["take_over"], params["wait_timeout"])
     behind, _other = lease.read(target, migration)
     first, over = lease.acquire(source, migration, holder, queue, behind + 1)
     held = {"migration": migration, "generation": first.generation, "holder": holder, "group_id": None}

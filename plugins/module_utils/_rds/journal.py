@@ -12,16 +12,15 @@ generation than its own and stops.
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from .._errors import LeaseLost
 from .._journal import (
-    EVENT_TAG, FREE, LEASE, LEASE_TAG, TAKEN, Event, Lease, event_tags, events_from_tags, lease_from_tags, lease_tag,
-    merge, stamp, standing,
+    EVENT_TAG, FREE, LEASE, LEASE_TAG, TAKEN, Event, Lease, Queue, event_tags, events_from_tags, lease_from_tags,
+    lease_tag, merge, stamp, standing, utc_now,
 )
 from . import groups
 from .errors import RdsError
@@ -34,10 +33,6 @@ RACES = 10
 READS = ("Describe", "List")
 CURE = ". Nothing more was changed. Cure: run again; it goes on from the real state."
 VISIBLE = 30
-
-
-def utc_now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -135,17 +130,6 @@ def _held_by(migration: str, lease: Lease, why: str, cure: str) -> RdsError:
         f"{stamp(lease.until)} (generation {lease.generation}): {why}. Cure: {cure}.",
         code="held",
     )
-
-
-@dataclass(frozen=True)
-class Queue:
-    """How to wait for a lock that another run holds. ``timeout`` in seconds."""
-
-    take_over: bool = False
-    timeout: float = 0.0
-    now: Callable[[], datetime] = utc_now
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
 
 
 def acquire(ec2: Any, migration: str, vpc_id: str, holder: str, queue: Queue) -> tuple[Family, bool]:

@@ -11,11 +11,11 @@ from datetime import datetime
 from typing import Any
 
 from .._errors import WaitTimeout
-from .._journal import EVENT_TAG, LEASE_TAG, Event, holder_of_this_run, stamp
+from .._journal import EVENT_TAG, LEASE_TAG, Event, Queue, holder_of_this_run, stamp, utc_now
 from .._plan import Plan, Step, carry_out
 from . import api, groups, state
 from .errors import RdsError
-from .journal import Family, Generation, Lock, Queue, acquire, read, standing_of, utc_now, write
+from .journal import Family, Generation, Lock, acquire, read, standing_of, write
 from .waiters import Patience, Sight
 
 
