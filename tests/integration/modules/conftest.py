@@ -6,22 +6,19 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import json
 import os
-import signal
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import botocore.loaders
 import pytest
-from ansible.module_utils import basic
 from cloudpg_sandbox.testing import Sandbox, wait_until
 
-MODULES = "ansible_collections.cloudpg.migration.plugins.modules"
+from .. import forked
+from ..forked import RunningModule
+
 USER, PASSWORD = "shop_admin", "a-long-password-of-the-tests-4711"
 NUMBERS = itertools.count(1)
 READS = ("Describe", "List", "Get")
@@ -31,62 +28,19 @@ UNTIL_TOLD = 100_000
 LOADER = botocore.loaders.create_loader()
 
 
-@dataclass
-class RunningModule:
-    """A module in its own process."""
-
-    name: str
-    pid: int
-    output: int
-
-    def send(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def result(self) -> dict[str, Any]:
-        """Its result, once it has ended."""
-        with os.fdopen(self.output) as pipe:
-            text = pipe.read()
-        os.waitpid(self.pid, 0)
-        lines = [line for line in text.splitlines() if line.startswith("{")]
-        assert lines, f"{self.name} gave no result but: {text[-3000:]}"
-        return json.loads(lines[-1])
-
-
 def start_module(
     name: str, args: dict[str, Any], environment: dict[str, str], check: bool = False, diff: bool = False
 ) -> RunningModule:
-    """Run a module's main() in a forked process: what is imported already need not be imported again."""
-    module = importlib.import_module(f"{MODULES}.{name}")
+    """Run a module's main() in a forked process, with what says where the sandbox is."""
     for service in ("cloudwatch", "ec2", "rds"):
         for kind in ("service-2", "endpoint-rule-set-1"):
             LOADER.load_service_model(service, kind)
-    given = {**args, "_ansible_check_mode": check, "_ansible_diff": diff}
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid:
-        os.close(write_end)
-        return RunningModule(name, pid, read_end)
-    code = 1
-    try:
-        for number in (1, 2):
-            os.dup2(write_end, number)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
+
+    def prepare() -> None:
         os.environ.update(environment)
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()
-        basic._ANSIBLE_PROFILE = "legacy"
         botocore.loaders.create_loader = lambda *_paths: LOADER
-        module.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+
+    return forked.start(name, args, check, diff, prepare=prepare)
 
 
 @pytest.fixture(scope="session")

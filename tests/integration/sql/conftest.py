@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,9 @@ from cloudpg_sandbox.registry import Registry, start_watchdog
 from cloudpg_sandbox.serve import take_network
 from cloudpg_sandbox.servers import Server
 
-sys.path.append(str(Path(__file__).parent))
-
-from sql_stand import SECRET, RunningModule, Side, certify, drop_database, start_module  # noqa: E402  it is beside this
+from .. import forked
+from ..forked import RunningModule
+from .sql_stand import SECRET, Side, certify, drop_database
 
 # The one of the installations that speaks TLS is Debian's.
 WITH_TLS = 15
@@ -145,7 +145,7 @@ def run_module() -> Callable[..., dict[str, Any]]:
     """run_module(name, args, check=False, diff=False): the module's result, in which no secret may be."""
 
     def run(name: str, args: dict[str, Any], check: bool = False, diff: bool = False) -> dict[str, Any]:
-        return start_module(name, args, check, diff).result()
+        return forked.start(name, args, check, diff, secret=SECRET).result()
 
     return run
 
@@ -153,4 +153,4 @@ def run_module() -> Callable[..., dict[str, Any]]:
 @pytest.fixture
 def begin_module() -> Callable[..., RunningModule]:
     """begin_module(name, args): the module in a process of its own, to be disturbed while it works."""
-    return start_module
+    return partial(forked.start, secret=SECRET)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sql_stand import Side
+from .sql_stand import Side
 
 MIGRATION = "copy-test"
 MADE = "cloudpg_copy_test"

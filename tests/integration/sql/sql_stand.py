@@ -2,16 +2,11 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the SQL modules' tests stand on: databases as their modules see them, certificates, modules in processes."""
+"""What the SQL modules' tests stand on: databases as their modules see them, and certificates."""
 
 from __future__ import annotations
 
-import importlib
 import ipaddress
-import json
-import os
-import signal
-import sys
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
-from ansible.module_utils import basic
 from cloudpg_sandbox.servers import Server
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-MODULES = "ansible_collections.cloudpg.migration.plugins.modules"
 SECRET = "long-dummy-secret-of-the-logins"
 
 
@@ -113,60 +106,3 @@ def certify(directory: Path, address: str) -> tuple[Path, Path]:
     ))
     paths[1].chmod(0o600)
     return paths
-
-
-@dataclass
-class RunningModule:
-    """A module in a process of its own."""
-
-    name: str
-    pid: int
-    output: int
-
-    def send(self, number: int) -> None:
-        os.kill(self.pid, number)
-
-    def text(self) -> str:
-        """All that it said, once it has ended however it ended."""
-        with os.fdopen(self.output, errors="replace") as pipe:
-            said = pipe.read()
-        os.waitpid(self.pid, 0)
-        return said
-
-    def result(self) -> dict[str, Any]:
-        """Its result, in which no secret may be."""
-        said = self.text()
-        assert SECRET not in said
-        lines = [line for line in said.splitlines() if line.startswith("{")]
-        assert lines, f"{self.name} gave no result but: {said[-3000:]}"
-        return json.loads(lines[-1])
-
-
-def start_module(name: str, args: dict[str, Any], check: bool = False, diff: bool = False) -> RunningModule:
-    """Run a module's main() in a forked process: what is imported already need not be imported again."""
-    module = importlib.import_module(f"{MODULES}.{name}")
-    given = {**args, "_ansible_check_mode": check, "_ansible_diff": diff}
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid:
-        os.close(write_end)
-        return RunningModule(name, pid, read_end)
-    code = 1
-    try:
-        for number in (1, 2):
-            os.dup2(write_end, number)
-        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_DFL)
-        basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()
-        basic._ANSIBLE_PROFILE = "legacy"
-        module.main()
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)

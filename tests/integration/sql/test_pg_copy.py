@@ -10,8 +10,9 @@ import threading
 
 import psycopg2
 import pytest
-from copy_stand import KEYS, MADE, MIGRATION, ROWS, TABLES, content, ended, given, in_step, keys, prepare, subscribe
 from cloudpg_sandbox.testing import wait_until
+
+from .copy_stand import KEYS, MADE, MIGRATION, ROWS, TABLES, content, ended, given, in_step, keys, prepare, subscribe
 
 SIMPLE = "CREATE TABLE item (id int NOT NULL, name text); CREATE TABLE other (id int NOT NULL)"
 SOME = """

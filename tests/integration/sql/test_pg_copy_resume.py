@@ -12,8 +12,9 @@ from contextlib import suppress
 
 import psycopg2
 import pytest
-from copy_stand import MADE, content, ended, given, in_step, keys, prepare, subscribe
 from cloudpg_sandbox.testing import wait_until
+
+from .copy_stand import MADE, content, ended, given, in_step, keys, prepare, subscribe
 
 TABLES = "".join(f"CREATE TABLE t{number} (id int NOT NULL, t0 int, pad text);" for number in range(8))
 ROWS = "".join(

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
-from sql_stand import SECRET, drop_database
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema import catalogue
+
+from .sql_stand import SECRET, drop_database
 
 TORTURE = (Path(__file__).parent / "torture.sql").read_text(encoding="utf-8")
 SHOP = """

@@ -10,7 +10,8 @@ import threading
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
-from sql_stand import SECRET
+
+from .sql_stand import SECRET
 
 NAME = "cloudpg_orders_eu"
 TABLES = """
