@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +17,7 @@ from cloudpg_sandbox.registry import Registry, start_watchdog
 from cloudpg_sandbox.serve import take_network
 from cloudpg_sandbox.servers import Server
 
-sys.path.append(str(Path(__file__).parent))
-
-from live_ledger import SECRET, Ledger  # noqa: E402  it is beside this file
+from .live_ledger import SECRET, Ledger
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from cloudpg_ledger.journal import ACKED, read
 from cloudpg_sandbox.servers import Server
-from live_ledger import SECRET, Ledger, wrong
+
+from .live_ledger import SECRET, Ledger, wrong
 
 # what was done to the database, and what the ledger has to say
 DAMAGE = {

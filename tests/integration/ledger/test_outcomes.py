@@ -15,8 +15,9 @@ from cloudpg_ledger.journal import ACKED, DOUBT, FAILED
 from cloudpg_ledger.workload import Entries, Write
 from cloudpg_ledger.writers import perform
 from cloudpg_sandbox.servers import Server
-from live_ledger import SECRET
 from psycopg2.extensions import connection
+
+from .live_ledger import SECRET
 
 COMMIT = b"Q\x00\x00\x00\x0bCOMMIT\x00"
 

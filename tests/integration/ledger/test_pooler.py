@@ -14,8 +14,9 @@ from typing import Any
 import psycopg2
 import pytest
 from cloudpg_sandbox.servers import Server
-from live_ledger import SECRET, Ledger, drained, eventually, wrong
 from pooler import ADMIN, Pooler
+
+from .live_ledger import SECRET, Ledger, drained, eventually, wrong
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ import signal
 from pathlib import Path
 
 from cloudpg_sandbox.servers import Server
-from live_ledger import Ledger, drained, eventually, wrong
+
+from .live_ledger import Ledger, drained, eventually, wrong
 
 
 def follow(path: Path, **routes: str) -> None:

@@ -16,7 +16,8 @@ from cloudpg_ledger.verdict import DUPLICATED, LOST, PHANTOM, SPLIT_BRAIN, TORN,
 from cloudpg_ledger.workload import LAP_WIDTH
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_story import BASE, SOURCE, TARGET, Story, counts, undo
+
+from .ledger_story import BASE, SOURCE, TARGET, Story, counts, undo
 
 PLAIN = ("entry", "counter", "enqueue", "transfer", "ticket", "batch")
 OUTCOMES = (ACKED, DOUBT, FAILED)
