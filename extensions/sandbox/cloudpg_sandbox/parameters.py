@@ -22,15 +22,6 @@ DATA = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data")
 DATA_TYPES = {"bool": "boolean", "integer": "integer", "real": "float", "string": "string", "enum": "list"}
 LEVELS = ("instance", "cluster")
 
-# A standby refuses to start when one of these is lower than on its source; RDS sees to that itself.
-STANDBY_AT_LEAST = (
-    "max_connections",
-    "max_locks_per_transaction",
-    "max_prepared_transactions",
-    "max_wal_senders",
-    "max_worker_processes",
-)
-
 # The sandbox decides these itself: they need files, locales or memory that AWS has and this machine may not.
 NOT_FOR_THE_SERVER = frozenset(
     """huge_page_size huge_pages lc_messages lc_monetary lc_numeric lc_time log_destination log_filename

@@ -16,42 +16,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg2
+from psycopg2.extensions import make_dsn
 
+from .configuration import BASE_SETTINGS, conf_lines, hba_lines, not_lower
 from .installations import Account, Installation, Installations
 from .registry import Registry, start_time
 
 # Also the name of the database the sandbox itself uses, as RDS does: whatever is done to the others, it stays open.
 SUPERUSER = "rdsadmin"
-
-# The directory keeps PostgreSQL's own durability semantics except for the disk flush: a crash of the machine isn't
-# part of the rehearsal, a crash of the server is, and that needs no fsync.
-BASE_SETTINGS = {
-    "fsync": "off",
-    # In the data directory, not in /dev/shm: what a server that was killed leaves goes with its directory.
-    "dynamic_shared_memory_type": "mmap",
-    "max_connections": "200",
-    "shared_buffers": "32MB",
-    "wal_level": "replica",
-    "max_wal_senders": "20",
-    "max_replication_slots": "20",
-    "max_worker_processes": "16",
-    "max_logical_replication_workers": "8",
-    "max_sync_workers_per_subscription": "4",
-    "hot_standby": "on",
-    "hot_standby_feedback": "on",
-    "wal_retrieve_retry_interval": "200ms",
-    "wal_receiver_status_interval": "1s",
-    "password_encryption": "scram-sha-256",
-    "log_min_messages": "warning",
-    "log_connections": "off",
-    "max_wal_size": "1GB",
-    "min_wal_size": "80MB",
-}
-# A standby refuses to start when one of these is lower than on its source.
-NOT_LOWER_ON_STANDBY = (
-    "max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_transactions",
-    "max_locks_per_transaction",
-)
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -66,11 +38,6 @@ class Upstream:
 
     server: Server
     slot: str
-
-
-def quoted(value: str) -> str:
-    """A value as the configuration file and a connection string want it."""
-    return "'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 class Server:
@@ -151,36 +118,26 @@ class Server:
         """Write postgresql.conf and pg_hba.conf; what they say is in force after the next start or reload."""
         settings = {**BASE_SETTINGS, **self.settings}
         if self.upstream:
-            settings["primary_conninfo"] = " ".join(
-                f"{key}={quoted(value)}"
-                for key, value in {
-                    "host": self.upstream.server.directory, "port": str(self.upstream.server.port),
-                    "user": SUPERUSER, "application_name": self.identifier,
-                }.items()
-            )
-            settings["primary_slot_name"] = self.upstream.slot
-            for name in NOT_LOWER_ON_STANDBY:
-                theirs = {**BASE_SETTINGS, **self.upstream.server.settings}.get(name)
-                if theirs is not None:
-                    settings[name] = str(max(int(theirs), int(settings.get(name, 0))))
-        settings.update({
+            source = self.upstream.server
+            settings = {
+                **not_lower(settings, {**BASE_SETTINGS, **source.settings}),
+                "primary_conninfo": make_dsn(
+                    host=source.directory, port=str(source.port), user=SUPERUSER, application_name=self.identifier
+                ),
+                "primary_slot_name": self.upstream.slot,
+            }
+        settings |= {
             "listen_addresses": ",".join([self.address, *self.extra_addresses]),
             "port": str(self.port),
             "unix_socket_directories": self.directory,
-        })
-        self._write("postgresql.conf", (f"{name} = {quoted(value)}" for name, value in sorted(settings.items())))
+        }
+        self._write("postgresql.conf", conf_lines(settings))
         self._write("postgresql.auto.conf", ())
         self._write("pg_hba.conf", self.access_file())
 
     def access_file(self) -> list[str]:
-        """pg_hba.conf: the sandbox over the socket, then whom the security groups let in."""
-        return [
-            "local all all trust",
-            "local replication all trust",
-            f"host all {SUPERUSER} all reject",
-            f"host {SUPERUSER} all all reject",
-            *(f"host all all {network} scram-sha-256" for network in self.access),
-        ]
+        """pg_hba.conf: whom the security groups let in."""
+        return hba_lines(SUPERUSER, self.access)
 
     # -- the process -----------------------------------------------------------------------------------------------
 

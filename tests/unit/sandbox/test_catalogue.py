@@ -10,7 +10,8 @@ from typing import Any
 import botocore.session
 import pytest
 from cloudpg_sandbox import catalogue
-from cloudpg_sandbox.parameters import STANDBY_AT_LEAST, is_formula
+from cloudpg_sandbox.configuration import NOT_LOWER_ON_STANDBY
+from cloudpg_sandbox.parameters import is_formula
 
 RDS = botocore.session.get_session().get_service_model("rds")
 
@@ -303,4 +304,4 @@ def test_a_setting_of_a_later_major_reaches_that_major_only() -> None:
 
 
 def test_what_a_standby_needs_as_much_of_can_be_set() -> None:
-    assert all(catalogue.to_server_setting(name, "100", {}) == (name, "100") for name in STANDBY_AT_LEAST)
+    assert all(catalogue.to_server_setting(name, "100", {}) == (name, "100") for name in NOT_LOWER_ON_STANDBY)
