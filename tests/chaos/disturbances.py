@@ -29,7 +29,6 @@ CHECK = CUTOVER.format("check | Read the target")
 OPEN = CUTOVER.format("open | Write down that the target is open")
 GROUPS = CUTOVER.format("open | Give the target its security groups")
 BUILD = "Replicate / cloudpg.migration.replica : build | Make the replica cluster, closed #1"
-IN_STEP = "Replicate / cloudpg.migration.replica : build | Wait until the replica is in step #1"
 
 
 def nothing(stand: Stand) -> None:

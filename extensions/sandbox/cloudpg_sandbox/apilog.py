@@ -16,14 +16,6 @@ KEPT = 50_000
 LONGEST_TEXT = 2_000
 HIDDEN = "***"
 SECRET_KEY = re.compile(r"password|passwd|secret|token|authorization|credential|privatekey", re.IGNORECASE)
-READING = re.compile(
-    r"(BatchGet|Decode|Describe|Download|Estimate|Filter|Get|Head|List|Lookup|Preview|Query|Scan|Search)(?![a-z])"
-)
-
-
-def is_read_only(operation: str | None) -> bool:
-    """Whether an operation only looks; one without a name counts as changing something."""
-    return bool(operation and READING.match(operation))
 
 
 def without_secrets(value: Any) -> Any:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from cloudpg_sandbox.apilog import ApiLog, is_read_only, without_secrets
+from cloudpg_sandbox.apilog import ApiLog, without_secrets
 
 SECRET = "a-long-secret-nobody-must-read"
 
@@ -93,25 +93,3 @@ def test_a_long_value_is_cut() -> None:
     cut = without_secrets({"UserData": "x" * 5000})["UserData"]
     assert len(cut) < 2100
     assert cut.endswith("(5000 characters)")
-
-
-@pytest.mark.parametrize(
-    ("operation", "reads"),
-    [
-        ("DescribeDBInstances", True),
-        ("ListTagsForResource", True),
-        ("GetMetricData", True),
-        ("LookupEvents", True),
-        ("DecodeAuthorizationMessage", True),
-        ("HeadObject", True),
-        ("CreateDBCluster", False),
-        ("ModifyDBInstance", False),
-        ("RebootDBInstance", False),
-        ("AddTagsToResource", False),
-        ("Listen", False),
-        ("", False),
-        (None, False),
-    ],
-)
-def test_an_operation_that_only_looks(operation: str | None, reads: bool) -> None:
-    assert is_read_only(operation) is reads
