@@ -91,7 +91,7 @@ def promotion_of(seen: Seen) -> str:
     return PERHAPS if "creating_instance" in phases else NONE
 
 
-def _check_loss(cluster: Document, wish: Wish, standing: Standing) -> None:
+def _check_loss(wish: Wish, standing: Standing) -> None:
     """Raise RdsError for a promoted cluster that may hold writes, unless they are saved or waived."""
     if wish.final_snapshot:
         return
@@ -117,7 +117,7 @@ def plan_absent(seen: Seen, wish: Wish, standing: Standing = Standing(), *, may_
     promotion = promotion_of(seen)
     of_its_own = promotion == UNDER_WAY or not (is_replica(cluster) or cluster["Status"] in ("creating", "deleting"))
     if of_its_own:
-        _check_loss(cluster, wish, standing)
+        _check_loss(wish, standing)
     if promotion in (NEEDED, PERHAPS) and not may_be_open:
         check_closed(wish.cluster, standing.open_by)
     if cluster.get("DeletionProtection") and wish.deletion_protection is not False:

@@ -64,7 +64,7 @@ def choose(entries: Sequence[Entry], source: Catalogue, wish: Wish) -> Choice:
     left out too. ``missing_tables`` are wished and not in the source.
     """
     wholes = _wholes(source)
-    relation_of = _relations(entries, source, wholes)
+    relation_of = _relations(entries, source)
     reasons: dict[int, str] = {}
     by_id = {entry.id: entry for entry in entries}
     for entry in entries:
@@ -100,7 +100,7 @@ def _wholes(source: Catalogue) -> dict[str, str]:
     }
 
 
-def _relations(entries: Sequence[Entry], source: Catalogue, wholes: dict[str, str]) -> dict[int, str]:
+def _relations(entries: Sequence[Entry], source: Catalogue) -> dict[int, str]:
     """Entry -> the relation it belongs to; comments and grants belong to what they are about."""
     by_names = {toc.split_name(thing.identity): thing.relation for thing in source.things.values()
                 if thing.type in ("table", "sequence", "index", "foreign table") and thing.relation}

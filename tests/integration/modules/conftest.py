@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import botocore.loaders
@@ -59,7 +59,6 @@ class Calls:
 
     sandbox: Sandbox
     since: int = 0
-    ignored: tuple[str, ...] = field(default=())
 
     def __enter__(self) -> Calls:
         self.since = self.sandbox.mark()
