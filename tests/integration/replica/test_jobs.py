@@ -49,6 +49,14 @@ def active(scene: Scene) -> list[int]:
         return [job for (job,) in cursor.fetchall()]
 
 
+def test_p44_check_mode_names_the_jobs_and_pauses_none(scene):
+    approved = {"migration_approved": [scene.estate.name]}
+    run = scene.play("cutover", scene.estate.inventory, check=True, extra=approved)
+    assert run.rc == 0, run.failed
+    assert "pause cron jobs 1, 3 in database shop" in run.actions(scene.estate.name)
+    assert active(scene) == [1, 3]
+
+
 def test_r19_p44_jobs_are_paused_for_the_check_and_run_again_whoever_goes_on(scene):
     with scene.halted("cutover", task("check | Read the target")):
         assert active(scene) == []
