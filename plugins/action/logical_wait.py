@@ -6,7 +6,11 @@
 
 from __future__ import annotations
 
+from ansible.errors import AnsibleActionFail
+
+from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical import phase
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import insist
 from ansible_collections.cloudpg.migration.plugins.module_utils._status import size
 from ansible_collections.cloudpg.migration.plugins.plugin_utils._wait import Look, WaitAction
 
@@ -16,6 +20,8 @@ PASSING = ("worker-missing", "errors-in-the-past")
 
 class ActionModule(WaitAction):
     info_module = "cloudpg.migration.logical_info"
+    journal_module = "cloudpg.migration.pg_journal"
+    journal_options = ("source", "target")
 
     def options(self, args):
         args = dict(args)
@@ -35,6 +41,14 @@ class ActionModule(WaitAction):
         follows = seen["phase"] == phase.REPLICATING and behind is not None and behind <= wanted["max_lag_bytes"]
         failed = f"{seen['sentence']}: {', '.join(hard)}. See status.yml for the cures." if hard else None
         return Look(" · ".join(parts), done=follows and not seen["blockers"], failed=failed, near=follows)
+
+    def _keep_alive(self, journal, asked, task_vars):
+        try:
+            if journal:
+                insist(journal)
+        except MigrationError as error:
+            raise AnsibleActionFail(error.message) from error
+        super()._keep_alive(journal, asked, task_vars)
 
     def describe(self, wanted):
         return f"the databases of {wanted['migration']} to follow their source"

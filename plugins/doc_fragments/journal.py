@@ -31,3 +31,32 @@ options:
         description: The security group which is lock, journal and quarantine.
         type: str
 """
+
+    # Modules that work with SQL alone.
+    SQL = r"""
+options:
+  journal:
+    description:
+      - The lock to work under, as M(cloudpg.migration.pg_journal) returned it under C(journal). Left out, none is
+        needed.
+      - Its lease of 60 seconds is renewed every few seconds while the module works, in the database that each address
+        names.
+      - When another run has taken the migration over, what the module is at is called off, and it fails with the code
+        V(lease_lost). It changes nothing more; what it had finished stays.
+      - In check mode there is no lock, and it isn't looked at.
+    type: dict
+    suboptions:
+      migration:
+        description: The name of the migration.
+        type: str
+        required: true
+      generation:
+        description: The generation of the lock.
+        type: int
+      holder:
+        description: Who holds it.
+        type: str
+      group_id:
+        description: Null. A lock on AWS can't be renewed here.
+        type: str
+"""

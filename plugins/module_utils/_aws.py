@@ -13,19 +13,12 @@ from ansible_collections.amazon.aws.plugins.module_utils.common import set_colle
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
 from ._errors import MigrationError
+from ._journal import JOURNAL
+
+__all__ = ["JOURNAL", "VERSION", "WAIT", "run"]
 
 # galaxy.yml's; AWS sees it in the User-Agent.
 VERSION = "1.0.0"
-JOURNAL = {
-    "type": "dict",
-    "required": True,
-    "options": {
-        "migration": {"type": "str", "required": True},
-        "generation": {"type": "int"},
-        "holder": {"type": "str"},
-        "group_id": {"type": "str"},
-    },
-}
 WAIT = {"wait": {"type": "bool", "default": True}, "wait_timeout": {"type": "int", "default": 3600}}
 
 

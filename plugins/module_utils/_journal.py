@@ -24,6 +24,19 @@ from typing import Any
 from ._errors import MigrationError
 
 LEASE = timedelta(seconds=60)
+
+# The option of every module that changes something for a migration: what the taking of the lock has returned.
+JOURNAL = {
+    "type": "dict",
+    "required": True,
+    "options": {
+        "migration": {"type": "str", "required": True},
+        "generation": {"type": "int"},
+        "holder": {"type": "str"},
+        "group_id": {"type": "str"},
+    },
+}
+
 HOLDER_LENGTH = 180
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

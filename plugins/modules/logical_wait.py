@@ -17,6 +17,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.waiting
   - cloudpg.migration.address.both
+  - cloudpg.migration.journal.sql
 options:
   migration:
     description: The name of the migration.
@@ -43,6 +44,7 @@ options:
     type: float
     default: 1800
 notes:
+  - The lease of O(journal) is renewed every 20 seconds while it waits.
   - This is an action plugin. C(async) doesn't work with it.
   - The progress is one whole line each time something changes; on a pipe set E(PYTHONUNBUFFERED=1) to see it at once.
 seealso:

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.read_only
   - cloudpg.migration.address.both
+  - cloudpg.migration.journal.sql
 options:
   database:
     description: The database on both sides. Left out, each address's own C(dbname).
@@ -244,6 +245,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._errors import M
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import Selection, object_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION, keeping
 
 APART = ("extension_versions", "identities", "publications")
 NOTHING = {
@@ -266,7 +268,8 @@ def look(params, check_mode):
         Selection(params["tables"], params["exclude"], params["schemas"]), params["objects"], params["rows"],
         slot if params["live"] else None, params["wait_timeout"], params["max_jobs"], nudge=not check_mode,
     )
-    return work.compare(connect, params["source"], params["target"], params["database"], wish)
+    with keeping(connect, params, check_mode) as watch:
+        return work.compare(watch.connect, params["source"], params["target"], params["database"], wish)
 
 
 def main():
@@ -289,6 +292,7 @@ def main():
             "slot": {"type": "str"},
             "wait_timeout": {"type": "int", "default": 600},
             "max_jobs": {"type": "int", "default": 4},
+            "journal": OPTION,
             "fail_on_difference": {"type": "bool", "default": True},
         },
         supports_check_mode=True,

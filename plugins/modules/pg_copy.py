@@ -32,6 +32,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address.both
+  - cloudpg.migration.journal.sql
 options:
   state:
     description:
@@ -219,6 +220,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloudpg.migration.plugins.module_utils._copy import converge
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION
 
 
 def main():
@@ -248,6 +250,7 @@ def main():
             "analyze": {"type": "bool", "default": True},
             "maintenance_work_mem": {"type": "str"},
             "throttle": {"type": "dict", "default": {}, "options": throttle, "apply_defaults": True},
+            "journal": OPTION,
             "reconnect_timeout": {"type": "int", "default": 300},
         },
         supports_check_mode=True,

@@ -155,9 +155,8 @@ actions:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.cloudpg.migration.plugins.module_utils._journal import check_name
+from ansible_collections.cloudpg.migration.plugins.module_utils._journal import JOURNAL, check_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import lease_work
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect

@@ -21,6 +21,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address
+  - cloudpg.migration.journal.sql
 options:
   name:
     description: The publication. Left out, C(cloudpg_) and the name of O(migration), with C(_) for C(-).
@@ -188,6 +189,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._logical.results
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import SHOWN, object_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION, keeping
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import Plan, carry_out
 
 QUERY_SHOWN = 1000
@@ -209,7 +211,7 @@ def converge(params, check_mode):
     if not_there_yet(params["server"], check_mode):
         return {**bounded(Plan()), "publication": None, "left_out": [], "left_out_count": 0, "findings": [],
                 "queries": []}
-    with connect(params["server"], params["database"]) as session:
+    with keeping(connect, params, check_mode) as watch, watch.connect(params["server"], params["database"]) as session:
         version_num = session.value("SELECT current_setting('server_version_num')::int")
         now = publication_work.read(session, name, version_num)
         if params["state"] == "absent":
@@ -218,7 +220,7 @@ def converge(params, check_mode):
             plan, shown, left_out, findings = present(params, name, session, now, version_num)
         operations = publication_work.Operations(session)
         if not check_mode:
-            carry_out(plan, operations.table())
+            carry_out(plan, operations.table(), watch.check)
     return {
         **bounded(plan),
         "publication": shown,
@@ -252,6 +254,7 @@ def main():
             "publish_generated_columns": {"type": "str", "choices": ["none", "stored"]},
             "without_identity": {"type": "str", "choices": ["refuse", "skip", "only"], "default": "refuse"},
             "acknowledged": names,
+            "journal": OPTION,
             "recreate": {"type": "bool", "default": False},
         },
         required_one_of=[("name", "migration")],

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address
+  - cloudpg.migration.journal.sql
 options:
   state:
     description:
@@ -149,6 +150,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selecti
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import journal
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION, keeping
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import Plan, carry_out
 
 
@@ -168,7 +170,7 @@ def converge(params, check_mode):
     if not_there_yet(params["server"], check_mode):
         return {**bounded(Plan()), "counts": identity.counts([]), "tables": [], "findings": [], "queries": []}
     wanted = Selection(params["tables"], params["exclude"], params["schemas"])
-    with connect(params["server"], params["database"]) as session:
+    with keeping(connect, params, check_mode) as watch, watch.connect(params["server"], params["database"]) as session:
         there = tables.read(session)
         meant = wanted.of(there, "tables", session.where)
         Selection(params["indexes"]).of(meant, "indexes", session.where)
@@ -177,7 +179,7 @@ def converge(params, check_mode):
         operations = Operations(session, params["migration"], params["wait_timeout"])
         if not check_mode:
             journal.forget(session, params["migration"], settled)
-            carry_out(plan, operations.table())
+            carry_out(plan, operations.table(), watch.check)
     return {
         **bounded(plan),
         "counts": identity.counts(meant),
@@ -201,6 +203,7 @@ def main():
             "indexes": {"type": "dict", "default": {}},
             "using_index": names,
             "full": names,
+            "journal": OPTION,
             "wait_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,

@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address.both
+  - cloudpg.migration.journal.sql
 options:
   database:
     description: The database on both sides; left out, the one each address names. It must exist on the target.
@@ -204,6 +205,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION, keeping
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema import restore, work
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema.choice import Wish
 from ansible_collections.cloudpg.migration.plugins.module_utils._schema.parts import SECTIONS
@@ -222,17 +224,18 @@ def converge(params, check_mode, report):
     report["tolerance"] = [vars(one) for one in rules]
     source_absent = not_there_yet(params["source"], check_mode, "source")
     target_absent = not_there_yet(params["target"], check_mode, "target")
-    target = work.Target() if target_absent else work.look(connect, params["target"], params["database"])
-    schema = work.Schema() if source_absent else work.read(
-        connect, params["source"], wish(params), database=params["database"],
-        target_version=target.catalogue.version or work.NEWEST, bindir=params["bindir"],
-        lock_timeout=params["lock_timeout"], owners=params["owners"],
-    )
-    result = work.bring(
-        connect, params["target"], schema, target, sections=params["sections"], rules=rules, check_mode=check_mode,
-        fail_on_difference=params["on_difference"] == "fail", database=params["database"],
-        lock_timeout=params["lock_timeout"], report=report,
-    )
+    with keeping(connect, params, check_mode) as watch:
+        target = work.Target() if target_absent else work.look(watch.connect, params["target"], params["database"])
+        schema = work.Schema() if source_absent else work.read(
+            watch.connect, params["source"], wish(params), database=params["database"],
+            target_version=target.catalogue.version or work.NEWEST, bindir=params["bindir"],
+            lock_timeout=params["lock_timeout"], owners=params["owners"],
+        )
+        result = work.bring(
+            watch.connect, params["target"], schema, target, sections=params["sections"], rules=rules,
+            check_mode=check_mode, fail_on_difference=params["on_difference"] == "fail", database=params["database"],
+            lock_timeout=params["lock_timeout"], report=report, before_each=watch.check,
+        )
     return {**result, **report}
 
 
@@ -258,6 +261,7 @@ def main():
             "tolerate": {"type": "list", "elements": "dict", "default": [], "options": rule},
             "on_difference": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
             "bindir": {"type": "path"},
+            "journal": OPTION,
             "lock_timeout": {"type": "float", "default": 10},
         },
         supports_check_mode=True,

@@ -19,6 +19,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address.both
+  - cloudpg.migration.journal.sql
 options:
   database:
     description: The database on both sides. Left out, each address's own C(dbname).
@@ -116,6 +117,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._logical.results
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import SHOWN, Selection
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION, keeping
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
 
 
@@ -128,9 +130,9 @@ def fresh(one):
 def converge(params, check_mode):
     wanted = Selection(params["sequences"], params["exclude"], params["schemas"])
     absent = {side: not_there_yet(params[side], check_mode, side) for side in ("source", "target")}
-    with ExitStack() as stack, ThreadPoolExecutor(2) as pool:
+    with keeping(connect, params, check_mode) as watch, ExitStack() as stack, ThreadPoolExecutor(2) as pool:
         sides = {
-            side: stack.enter_context(connect(params[side], params["database"]))
+            side: stack.enter_context(watch.connect(params[side], params["database"]))
             for side in ("source", "target") if not absent[side]
         }
         reading = {
@@ -143,7 +145,7 @@ def converge(params, check_mode):
         refuse_blockers(findings)
         plan = sequences.plan(moves)
         if not check_mode:
-            carry_out(plan, {"set": lambda values: sequence_work.write(sides["target"], values)})
+            carry_out(plan, {"set": lambda values: sequence_work.write(sides["target"], values)}, watch.check)
     return {
         **bounded(plan),
         "counts": sequences.counts(moves),
@@ -162,6 +164,7 @@ def main():
             "sequences": {"type": "list", "elements": "str", "default": []},
             "schemas": {"type": "list", "elements": "str", "default": []},
             "exclude": {"type": "list", "elements": "str", "default": []},
+            "journal": OPTION,
             "margin": {"type": "int", "default": 0},
         },
         supports_check_mode=True,

@@ -22,6 +22,7 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address.both
+  - cloudpg.migration.journal.sql
 options:
   name:
     description: The subscription. Left out, C(cloudpg_) and the name of O(migration), with C(_) for C(-).
@@ -215,6 +216,8 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.follow import Follow
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import SSLMODES, address_spec
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION, keeping
 
 CONNECTION = {
     "host": {"type": "str"}, "port": {"type": "int"}, "user": {"type": "str"},
@@ -251,6 +254,7 @@ def main():
             "failover": flag,
             "drop_slot": {"type": "bool", "default": True},
             "acknowledged": {"type": "list", "elements": "str", "default": []},
+            "journal": OPTION,
             "patience": {"type": "int", "default": 6},
             "wait_timeout": {"type": "int", "default": 300},
         },
@@ -258,9 +262,11 @@ def main():
         supports_check_mode=True,
     )
     try:
-        module.exit_json(**Follow(module.params, module.check_mode).converge())
+        with keeping(connect, module.params, module.check_mode) as watch:
+            result = Follow(module.params, module.check_mode, watch).converge()
     except MigrationError as error:
         module.fail_json(msg=error.message, code=error.code, findings=getattr(error, "findings", []))
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,9 @@ class WaitAction(ActionBase):
 
     TRANSFERS_FILES = False
     info_module = ""
+    # Where the lock is: on AWS, or beside the data.
+    journal_module = "cloudpg.migration.aws_journal"
+    journal_options = SESSION
     clock = staticmethod(time.monotonic)
     sleep = staticmethod(time.sleep)
 
@@ -116,12 +119,15 @@ class WaitAction(ActionBase):
         if not journal or self.clock() - self._kept_at < KEEPALIVE:
             return
         result = self._execute_module(
-            module_name="cloudpg.migration.aws_journal",
+            module_name=self.journal_module,
             module_args={
-                "state": "held", "journal": dict(journal), **{key: asked[key] for key in SESSION if key in asked},
+                "state": "held", "journal": dict(journal),
+                **{key: asked[key] for key in self.journal_options if key in asked},
             },
             task_vars=task_vars,
         )
         if result.get("failed"):
-            raise AnsibleActionFail(result.get("msg", "the lease could not be renewed"))
+            raise AnsibleActionFail(
+                result.get("msg", "the lease could not be renewed"), result={"code": result.get("code")}
+            )
         self._kept_at = self.clock()

@@ -11,7 +11,9 @@ from typing import Any
 
 from .._findings import in_the_way
 from .._logical.selection import Selection, first, object_name
+from .._pg.connection import connect
 from .._pg.errors import PgError
+from .._pg.hold import Hold, hold_of
 from .._plan import Plan, Step, carry_out
 from . import ledger, obstacles, snapshot
 from .engine import Engine
@@ -45,14 +47,19 @@ def wish_of(params: Mapping[str, Any]) -> Wish:
 def converge(params: Mapping[str, Any], check_mode: bool, not_there_yet: bool) -> dict[str, Any]:
     """The module's result; raises MigrationError, with ``findings`` where something stands against the copy."""
     wish = wish_of(params)
+    hold = hold_of(connect, params, check_mode)
     if not_there_yet:
         plan = Plan((Step("copy", "copy all tables, once both servers are there"),))
-        return _result(wish, plan, None, Engine(wish))
-    return _absent(wish, check_mode) if params["state"] == "absent" else _copied(wish, check_mode)
+        return _result(wish, plan, None, Engine(wish, hold))
+    try:
+        hold.guard()
+        return (_absent if params["state"] == "absent" else _copied)(wish, hold, check_mode)
+    finally:
+        hold.close()
 
 
-def _copied(wish: Wish, check_mode: bool) -> dict[str, Any]:
-    engine = Engine(wish)
+def _copied(wish: Wish, hold: Hold, check_mode: bool) -> dict[str, Any]:
+    engine = Engine(wish, hold)
     seen = engine.look()
     try:
         obstacles.refuse(in_the_way(seen.findings, check_mode))
@@ -107,7 +114,7 @@ def _result(
     return result
 
 
-def _absent(wish: Wish, check_mode: bool) -> dict[str, Any]:
+def _absent(wish: Wish, hold: Hold, check_mode: bool) -> dict[str, Any]:
     name = application_name(wish.migration)
     source, target = (Wire(address, wish.database, name) for address in (wish.source, wish.target))
     try:
@@ -123,11 +130,11 @@ def _absent(wish: Wish, check_mode: bool) -> dict[str, Any]:
             steps.append(Step("ledger", f"forget that {len(standing.tables)} tables were copied or left"))
         plan = Plan(tuple(steps), {"copied": len(standing.tables)}, {"copied": 0})
         if not check_mode and steps:
-            ledger.lock(target, wish.migration)
+            Engine(wish, hold).lock(target)
             carry_out(plan, {
                 "slot": lambda: snapshot.drop_slot(source, wish.slot),
                 "ledger": lambda: ledger.forget(target, wish.migration),
-            })
+            }, lambda _step: hold.guard())
         return {
             **plan.result(), "slot": None, "lsn": None, "done": False, "table_count": 0, "bytes": 0, "rows": 0,
             "left": [], "findings": [], "queries": [],

@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from .._errors import LeaseLost
 from .._pg.errors import PgError
+from .._pg.hold import KEEP_ALIVE, Hold
 from . import ledger, obstacles, snapshot, throttle
 from .graph import build
 from .observe import Observed, Wish, observe
@@ -26,18 +28,23 @@ _LEFT_OVER = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE application_name = %s AND datname = current_database() AND usename = current_user AND NOT pid = ANY (%s)
 """
+_OUR_OWN = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY (%s) AND application_name = %s
+"""
 _STILL_THERE = _LEFT_OVER.replace("pg_terminate_backend(pid)", "pid")
 _ENDS_WITHIN = 30.0
 _SHARED_BUFFERS = "SELECT pg_size_bytes(current_setting('shared_buffers')) AS shared," \
                   " pg_size_bytes(current_setting('maintenance_work_mem')) AS now"
 _MOST_MEMORY = 1 << 30
+# Whoever was taken over notices it within a KEEP_ALIVE, if he is awake.
+_NOTICED_WITHIN = 3 * KEEP_ALIVE
 
 
 class Engine:
-    """Copies as wished. ``statements`` are those that built indexes and keys, ``point`` where the slot begins."""
+    """Copies as wished, under the lock of ``hold``. ``statements`` are those that built indexes and keys."""
 
-    def __init__(self, wish: Wish, clock: Callable[[], float] = time.monotonic) -> None:
-        self._wish, self._clock = wish, clock
+    def __init__(self, wish: Wish, hold: Hold, clock: Callable[[], float] = time.monotonic) -> None:
+        self._wish, self._hold, self._clock = wish, hold, clock
         self._name = application_name(wish.migration)
         self._keeper: Keeper | None = None
         self._run = 0
@@ -49,7 +56,7 @@ class Engine:
         """What would be done; changes nothing."""
         source, target = self._open(self._wish.source), self._open(self._wish.target)
         try:
-            ledger.lock(target, self._wish.migration)
+            self.lock(target)
             return observe(self._wish, source, target)
         finally:
             source.close()
@@ -88,6 +95,27 @@ class Engine:
         self._keeper.close()
         self._keeper = None
 
+    def lock(self, target: Wire) -> None:
+        """One copy at a time. Who holds the migration ends one that goes on without: it has lost it, and sleeps."""
+        try:
+            ledger.lock(target, self._wish.migration, _NOTICED_WITHIN if self._hold.real else 0)
+        except PgError as error:
+            if error.code != "copy_held" or not self._hold.real:
+                raise
+            self._keep(now=True)
+            self._end_left_over(target, [])
+            ledger.lock(target, self._wish.migration)
+
+    def _keep(self, now: bool = False) -> None:
+        """Renew the lease; raises LeaseLost, and ConnectionLost where a server can't be asked."""
+        try:
+            if now:
+                self._hold.guard()
+            else:
+                self._hold.keep()
+        except PgError as error:
+            raise ConnectionLost(error.message, code=error.code) from error
+
     def _open(self, address: Mapping[str, Any]) -> Wire:
         return Wire(address, self._wish.database, self._name)
 
@@ -96,8 +124,9 @@ class Engine:
         source = until_it_answers(lambda: self._open(wish.source), wish.patience_seconds)
         target = until_it_answers(lambda: self._open(wish.target), wish.patience_seconds)
         try:
+            self._keep(now=True)
             ledger.prepare(target)
-            ledger.lock(target, wish.migration)
+            self.lock(target)
             kept = [self._keeper.pid] if self._keeper else []
             self._end_left_over(source, kept)
             self._end_left_over(target, [])
@@ -121,6 +150,7 @@ class Engine:
         wire.run(_LEFT_OVER, known)
         deadline = self._clock() + _ENDS_WITHIN
         while wire.rows(_STILL_THERE, known):
+            self._keep()
             if self._clock() > deadline:
                 raise PgError(f"{wire.where}: backends of an earlier run (application_name {self._name}) don't end "
                               f"within {_ENDS_WITHIN:.0f} s. Cure: look at what they wait for, then run again.")
@@ -142,7 +172,7 @@ class Engine:
             return
         point, self._keeper = snapshot.make_slot(
             wish.source, wish.database, self._name, wish.slot, source, wish.slot_seconds, wish.failover,
-            lambda name: Keeper(self._open(wish.source), name),
+            lambda name: Keeper(self._open(wish.source), name), self._keep,
         )
         ledger.found_point(target, wish.migration, point)
 
@@ -170,13 +200,23 @@ class Engine:
         pool = Pool(setting, 2 * wish.jobs)
         crew = Crew(
             pool, self._keeper, throttle.Throttle(wish.limits, wish.jobs), wish.jobs, wish.patience_seconds,
-            lambda figures: self._tell(target, figures), lambda: self._look(source), sizes, self._clock,
-            self.statements,
+            lambda figures: self._tell(target, figures), lambda: self._look(source), sizes, self._keep,
+            self._clock, self.statements,
         )
         try:
             Run(jobs, crew, progress).carry_out()
+        except LeaseLost:
+            pool.stop()
+            self._end_workers(source, target, list(pool.backends))
+            raise
         finally:
             pool.stop()
+
+    def _end_workers(self, source: Wire, target: Wire, backends: list[int]) -> None:
+        """A backend whose client is gone would finish what it was told: an index would still come."""
+        for wire, pids in ((source, backends[::2]), (target, backends[1::2])):
+            with suppress(PgError):
+                wire.run(_OUR_OWN, (pids, self._name))
 
     def _look(self, source: Wire) -> Mapping[str, Any]:
         """How the source is doing; raises PgError when the slot is lost, for then all copying is in vain (P14)."""

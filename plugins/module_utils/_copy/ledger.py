@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ COPYING, DONE = "copying", "done"
 _LOCK = 7_263_002
 # Two sessions that make the tables at once would fail on each other: the lock ends with the transaction.
 _MAKING = 7_263_001
+_POLL = 0.5
 
 _MAKE = f"""
     CREATE SCHEMA IF NOT EXISTS {SCHEMA};
@@ -89,10 +91,19 @@ def read(wire: Wire, migration: str) -> Standing:
     )
 
 
-def lock(wire: Wire, migration: str) -> None:
-    """Hold the copy of this migration for as long as the session lives; raises PgError naming who has it."""
-    if wire.value("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_LOCK, migration)):
-        return
+def lock(wire: Wire, migration: str, patience: float = 0.0) -> None:
+    """Hold the copy of this migration for as long as the session lives; raises PgError naming who has it.
+
+    ``patience`` is how many seconds another may take to notice that he has lost the migration.
+    """
+    deadline = time.monotonic() + patience
+    while not wire.value("SELECT pg_try_advisory_lock(%s, hashtext(%s))", (_LOCK, migration)):
+        if time.monotonic() >= deadline:
+            raise _held(wire, migration)
+        time.sleep(_POLL)
+
+
+def _held(wire: Wire, migration: str) -> PgError:
     holder = wire.rows(
         "SELECT a.pid, a.usename, a.client_addr::text, a.backend_start"
         " FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
@@ -103,7 +114,7 @@ def lock(wire: Wire, migration: str) -> None:
         f"backend {holder[0]['pid']} of {holder[0]['usename']} from {holder[0]['client_addr']}, there since "
         f"{holder[0]['backend_start']}" if holder else "another session"
     )
-    raise PgError(
+    return PgError(
         f"{wire.where}: another run is copying for migration {migration}: {who}. Cure: wait for it, or end it with "
         "pg_terminate_backend.", code="copy_held"
     )

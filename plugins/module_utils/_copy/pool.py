@@ -25,6 +25,8 @@ class Pool:
         self.size = size
         self.moved = self._context.RawArray("q", size)
         self.paused = self._context.RawArray("b", size)
+        # The servers' processes behind a worker's two connections: the source's, then the target's.
+        self.backends = self._context.RawArray("i", 2 * size)
         self._processes: list[Any] = [None] * size
         self._channels: list[Any] = [None] * size
         self.busy: dict[int, Job] = {}
@@ -45,7 +47,8 @@ class Pool:
     def _start(self, number: int) -> None:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=serve, args=(self._setting, theirs, self.moved, self.paused, number, os.getpid()), daemon=True
+            target=serve, daemon=True,
+            args=(self._setting, theirs, self.moved, self.paused, self.backends, number, os.getpid()),
         )
         process.start()
         theirs.close()

@@ -28,7 +28,10 @@ BREATH = 0.5
 
 @dataclass
 class Crew:
-    """What a run works with; ``tell`` writes progress, ``look`` says how the source is doing."""
+    """What a run works with; ``tell`` writes progress, ``look`` says how the source is doing.
+
+    ``keep`` renews the lease when it is time, or now if so asked, and raises when the lock is lost (R33).
+    """
 
     pool: Pool
     keeper: Keeper | None
@@ -38,6 +41,7 @@ class Crew:
     tell: Callable[[Mapping[str, Any]], None]
     look: Callable[[], Mapping[str, Any]]
     sizes: Mapping[str, int]
+    keep: Callable[..., None] = lambda now=False: None
     clock: Callable[[], float] = time.monotonic
     statements: list[str] = field(default_factory=list)
 
@@ -57,6 +61,7 @@ class Run:
     def carry_out(self) -> None:
         crew = self._crew
         while not self._schedule.over:
+            crew.keep()
             self._hand_out()
             for job, outcome, facts in crew.pool.answers(TICK if crew.pool.busy else 0):
                 self._take_back(job, outcome, facts)
@@ -93,6 +98,8 @@ class Run:
             raise PgError(facts["message"], code=facts["code"])
         if now - self._good > self._crew.patience:
             raise PgError(f"{facts['message']} Nothing went on for {self._crew.patience:.0f} s.", code=facts["code"])
+        # Who takes a migration over ends the sessions of whoever had it.
+        self._crew.keep(now=True)
         self._attempts[job.number] = self._attempts.get(job.number, 0) + 1
         self._not_before = now + BREATH
         self._schedule.again(job)

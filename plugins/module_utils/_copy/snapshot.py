@@ -94,11 +94,12 @@ class Keeper:
 
 def make_slot(
     address: Mapping[str, Any], database: str | None, name: str, slot: str, monitor: Wire, timeout: float,
-    failover: bool = False, keep: Callable[[str], Keeper] | None = None,
+    failover: bool = False, keep: Callable[[str], Keeper] | None = None, beat: Callable[[], None] = lambda: None,
 ) -> tuple[str, Keeper]:
     """Create a logical slot; its consistent point and a keeper of the snapshot taken there.
 
     Raises PgError after ``timeout`` seconds, naming the transactions that were waited for (P9); the slot is then gone.
+    ``beat`` is called while it waits, and ends that by raising.
     """
     try:
         raw = dial(address, database, name, replication=True)
@@ -116,14 +117,16 @@ def make_slot(
                     cursor.execute(sql.SQL("SET {} = {}").format(sql.Identifier(key), sql.Literal(value)))
         options = sql.SQL("(SNAPSHOT 'export', FAILOVER)") if failover else sql.SQL("EXPORT_SNAPSHOT")
         command = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput {}").format(sql.Identifier(slot), options)
-        point, snapshot = _create(raw, command, monitor, timeout)
+        point, snapshot = _create(raw, command, monitor, timeout, beat)
         return point, keep(snapshot)
     finally:
         # What the snapshot needs is kept by the keeper from here on.
         raw.close()
 
 
-def _create(raw: Any, command: Any, monitor: Wire, timeout: float) -> tuple[str, str]:
+def _create(
+    raw: Any, command: Any, monitor: Wire, timeout: float, beat: Callable[[], None]
+) -> tuple[str, str]:
     answer: dict[str, Any] = {}
 
     def ask() -> None:
@@ -138,12 +141,17 @@ def _create(raw: Any, command: Any, monitor: Wire, timeout: float) -> tuple[str,
     deadline = time.monotonic() + timeout
     asking.start()
     asking.join(_POLL)
-    while asking.is_alive() and time.monotonic() < deadline:
-        asking.join(_POLL)
-    if asking.is_alive():
-        holders = waited_for(monitor)
-        monitor.run("SELECT pg_terminate_backend(%s)", (raw.get_backend_pid(),))
-        asking.join(30)
+    try:
+        while asking.is_alive() and time.monotonic() < deadline:
+            beat()
+            asking.join(_POLL)
+        holders = waited_for(monitor) if asking.is_alive() else []
+    finally:
+        late = asking.is_alive()
+        if late:
+            monitor.run("SELECT pg_terminate_backend(%s)", (raw.get_backend_pid(),))
+            asking.join(30)
+    if late:
         raise PgError(
             f"{monitor.where}: the slot couldn't begin within {timeout:.0f} s, for these transactions had not ended "
             f"(P9): {'; '.join(holders) or 'none that this login may see'}. Cure: end them, or raise slot_timeout.",

@@ -55,12 +55,14 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def serve(setting: Setting, channel: Any, moved: Any, paused: Any, number: int, parent: int) -> None:
-    """Answer each job with (kind of outcome, facts); ``moved`` and ``paused`` are shared with the parent."""
+def serve(
+    setting: Setting, channel: Any, moved: Any, paused: Any, backends: Any, number: int, parent: int
+) -> None:
+    """Answer each job with (kind of outcome, facts); ``moved``, ``paused`` and ``backends`` are the parent's, too."""
     die_with_parent(parent)
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_DFL)
-    worker = Worker(setting, moved, paused, number)
+    worker = Worker(setting, moved, paused, backends, number)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (order := channel.recv()) is not None:
             channel.send(worker.answer(*order))
@@ -69,8 +71,9 @@ def serve(setting: Setting, channel: Any, moved: Any, paused: Any, number: int, 
 class Worker:
     """The jobs by kind. Connections are kept between jobs; after any error both are made anew."""
 
-    def __init__(self, setting: Setting, moved: Any, paused: Any, number: int) -> None:
+    def __init__(self, setting: Setting, moved: Any, paused: Any, backends: Any, number: int) -> None:
         self._setting, self._moved, self._paused, self._number = setting, moved, paused, number
+        self._backends = backends
         self._source: Wire | None = None
         self._target: Wire | None = None
 
@@ -105,6 +108,7 @@ class Worker:
                 self._setting.source, self._setting.database, application_name(self._setting.migration),
                 {"max_parallel_workers_per_gather": "0"},
             )
+            self._backends[2 * self._number] = self._source.pid
         return self._source
 
     def _writer(self) -> Wire:
@@ -114,6 +118,7 @@ class Worker:
                 self._setting.target, self._setting.database, application_name(self._setting.migration),
                 {"synchronous_commit": "off", "maintenance_work_mem": self._setting.memory},
             )
+            self._backends[2 * self._number + 1] = self._target.pid
         return self._target
 
     def _enter_snapshot(self, source: Wire) -> None:

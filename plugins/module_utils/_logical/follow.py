@@ -15,8 +15,9 @@ from .._errors import MigrationError
 from .._findings import Finding, in_the_way
 from .._pg import journal
 from .._pg.address import database_of, not_there_yet
-from .._pg.connection import Session, connect
+from .._pg.connection import Session
 from .._pg.errors import PgError
+from .._pg.hold import Watch
 from .._pg.secrets import with_login
 from .._plan import Plan, carry_out
 from . import conninfo, health, subscription, subscription_state
@@ -27,12 +28,12 @@ from .subscription_work import Operations, event_id
 
 
 class Follow:
-    """One run for one subscription; ``params`` are the module's."""
+    """One run for one subscription; ``params`` are the module's, ``watch`` is how it connects."""
 
-    def __init__(self, params: Mapping[str, Any], check_mode: bool) -> None:
+    def __init__(self, params: Mapping[str, Any], check_mode: bool, watch: Watch) -> None:
         if not params["name"] and not params["migration"]:
             raise MigrationError("name and migration are empty. Cure: give one of them.")
-        self.params, self.check_mode = params, check_mode
+        self.params, self.check_mode, self.watch = params, check_mode, watch
         self.name = params["name"] or object_name(params["migration"])
         self.slot = params["slot_name"] or self.name
         self.publications = frozenset(params["publications"] or [self.name])
@@ -45,7 +46,9 @@ class Follow:
         params = self.params
         missing = {side: not_there_yet(params[side], self.check_mode, side) for side in ("source", "target")}
         with ExitStack() as stack:
-            target = None if missing["target"] else stack.enter_context(connect(params["target"], params["database"]))
+            target = None if missing["target"] else stack.enter_context(
+                self.watch.connect(params["target"], params["database"])
+            )
             source = None if missing["source"] else self._source(stack)
             keywords = {} if self.absent or missing["source"] else self._keywords()
             plan, after = self._run(target, source, keywords)
@@ -62,7 +65,7 @@ class Follow:
     def _source(self, stack: ExitStack) -> Session | None:
         """The source's session, or None with the reason kept: it may be dead (P12)."""
         try:
-            return stack.enter_context(connect(self.params["source"], self.params["database"]))
+            return stack.enter_context(self.watch.connect(self.params["source"], self.params["database"]))
         except PgError as error:
             self.why = error.message
             return None
@@ -110,7 +113,7 @@ class Follow:
         refuse_blockers(in_the_way(self.findings, self.check_mode), self.params["acknowledged"])
         operations = Operations(target, source, keywords, self.params["wait_timeout"], note)
         if not self.check_mode:
-            carry_out(plan, operations.table())
+            carry_out(plan, operations.table(), self.watch.check)
         return plan, (*self._outcome(target, source, version_num), operations.queries)
 
     def _wish(self, version_num: int) -> Wish:

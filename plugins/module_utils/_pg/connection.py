@@ -85,6 +85,13 @@ class Session:
             raise
         self.run("COMMIT")
 
+    def cancel(self) -> None:
+        """Call off what the session is at, from another thread; it raises PgError there."""
+        try:
+            self._connection.cancel()
+        except psycopg2.Error as error:
+            raise PgError(f"{self.where}: {error}") from error
+
     def verifier(self, role: str, password: str) -> str:
         """What the server keeps of a password, made here: the password itself is never part of a statement."""
         return encrypt_password(password, role, self._connection)

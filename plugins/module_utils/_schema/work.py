@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -169,9 +169,10 @@ def judge_differences(
 def bring(
     connect: Connect, address: Mapping[str, Any], schema: Schema, target: Target, *, sections: Sequence[str],
     rules: Sequence[Tolerated], check_mode: bool, fail_on_difference: bool, database: str | None, lock_timeout: float,
-    report: dict[str, Any],
+    report: dict[str, Any], before_each: Callable[[Step], None] = lambda step: None,
 ) -> dict[str, Any]:
     """Make on the target what it lacks of the schema; ``report`` is kept up to date so that a failure can show it.
+    ``before_each`` may raise to stop before a statement (a lost lease).
 
     Looks again afterwards: what is then still missing, and wasn't tolerated, raises PgError; so does an obstacle.
     """
@@ -196,7 +197,7 @@ def bring(
         prepare(session, lock_timeout)
         restorer = Restorer(session, wanted, rules)
         try:
-            carry_out(planned, {"run": restorer.run})
+            carry_out(planned, {"run": restorer.run}, before_each)
         finally:
             report |= restorer.report()
             report["changed"] = bool(restorer.count("done"))

@@ -8,6 +8,7 @@ import pytest
 
 from ansible.errors import AnsibleActionFail
 
+from ansible_collections.cloudpg.migration.plugins.action import logical_wait
 from ansible_collections.cloudpg.migration.plugins.plugin_utils import _wait
 from ansible_collections.cloudpg.migration.plugins.plugin_utils._wait import Look, WaitAction, pause
 
@@ -92,6 +93,47 @@ def test_r33_the_lease_is_renewed_while_waiting_and_a_lost_one_ends_the_wait():
     action.kept = False
     with pytest.raises(AnsibleActionFail, match="held by bob"):
         action.run(task_vars={})
+
+
+HELD = {"migration": "orders", "generation": 3, "holder": "me@here#1", "group_id": None}
+
+
+class Following(logical_wait.ActionModule):
+    """logical_wait on databases that never come in step, with a clock that runs by itself."""
+
+    def __init__(self, journal, renewal):
+        args = {"source": {"host": "a"}, "target": {"host": "b"}, "migration": "orders", "wait_timeout": 50}
+        self._task = SimpleNamespace(args={**args, "journal": journal}, check_mode=False, async_val=0, diff=False)
+        self._connection = SimpleNamespace(_shell=SimpleNamespace(tmpdir=None), has_pipelining=True)
+        self._supports_check_mode = self._supports_async = True
+        self.now, self.renewal, self.renewals = 0.0, renewal, []
+        self.clock, self.sleep = (lambda: self.now), (lambda seconds: setattr(self, "now", self.now + seconds))
+
+    def _execute_module(self, module_name=None, module_args=None, task_vars=None):
+        if module_name == "cloudpg.migration.logical_info":
+            return {"databases": []}
+        self.renewals.append((module_name, module_args))
+        return self.renewal
+
+
+def test_r33_waiting_for_a_logical_copy_renews_the_lease_beside_the_data():
+    action = Following(HELD, {"changed": False})
+    assert action.run(task_vars={})["failed"], "they never came in step"
+    assert len(action.renewals) >= 2
+    assert action.renewals[0] == ("cloudpg.migration.pg_journal", {
+        "state": "held", "journal": HELD, "source": {"host": "a"}, "target": {"host": "b"},
+    })
+
+
+@pytest.mark.parametrize("journal, renewal, words, code", [
+    (HELD, {"failed": True, "msg": "held by bob", "code": "lease_lost"}, "held by bob", "lease_lost"),
+    ({"migration": "orders"}, {}, "is not held", None),
+    ({**HELD, "group_id": "sg-1"}, {}, "on AWS", None),
+])
+def test_r33_a_lock_that_is_lost_or_never_was_held_ends_the_wait(journal, renewal, words, code):
+    with pytest.raises(AnsibleActionFail, match=words) as raised:
+        Following(journal, renewal).run(task_vars={})
+    assert raised.value.result.get("code") == code
 
 
 def test_a_timeout_that_is_no_number_is_refused_by_name():
