@@ -77,7 +77,7 @@ def new_server(pg_home: Path, network: str, installations: Installations) -> Ite
         server.access = ["127.0.0.0/8"]
         server.settings = {**SETTINGS, **settings}
         server.initialize(installations)
-        if major == WITH_TLS:
+        if server.installation.major == WITH_TLS:
             for path in certify(Path(server.directory), server.address):
                 installations.account.own(str(path))
             server.settings |= {"ssl": "on", "ssl_cert_file": f"{server.directory}/server.crt",
@@ -85,7 +85,7 @@ def new_server(pg_home: Path, network: str, installations: Installations) -> Ite
             shutil.copy(f"{server.directory}/server.crt", pg_home / f"{name}.crt")
         server.start()
         server.query(LOGINS)
-        if major >= 16:
+        if server.installation.major >= 16:
             server.query("GRANT pg_create_subscription TO migration")
         return server
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg2
 from cloudpg_sandbox.servers import Server
+from cloudpg_sandbox.testing import wait_until
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -79,11 +80,12 @@ def drop_database(server: Server, name: str) -> None:
     for (gid,) in server.query("SELECT gid FROM pg_prepared_xacts WHERE database = %s", [name]):
         server.query("ROLLBACK PREPARED %s", [gid], dbname=name)
     server.query(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
-    server.query("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name])
+    server.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+    wait_until(lambda: not server.query("SELECT FROM pg_stat_activity WHERE datname = %s", [name]))
     server.query(
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = %s", [name]
     )
-    server.query(f'DROP DATABASE "{name}" WITH (FORCE)')
+    server.query(f'DROP DATABASE "{name}"')
 
 
 def certify(directory: Path, address: str) -> tuple[Path, Path]:
