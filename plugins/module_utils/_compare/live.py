@@ -25,9 +25,11 @@ _NUDGE = "SELECT pg_logical_emit_message(true, 'cloudpg_migration', '')"
 _READY = """
     SELECT set_config('default_transaction_read_only', 'off', false), set_config('synchronous_commit', 'on', false)
 """
+# 12 has no wal_status: it reads NULL this way.
 _SLOT = """
-    SELECT confirmed_flush_lsn >= %(lsn)s::pg_lsn AS passed, confirmed_flush_lsn::text AS confirmed, wal_status, active
-    FROM pg_replication_slots WHERE slot_name = %(slot)s
+    SELECT confirmed_flush_lsn >= %(lsn)s::pg_lsn AS passed, confirmed_flush_lsn::text AS confirmed, active,
+           to_jsonb(s) ->> 'wal_status' AS wal_status
+    FROM pg_replication_slots s WHERE slot_name = %(slot)s
 """
 
 

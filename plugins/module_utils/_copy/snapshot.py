@@ -33,11 +33,11 @@ _PREPARED = """
     SELECT gid, owner AS user, database, extract(epoch FROM clock_timestamp() - prepared)::int AS seconds
     FROM pg_prepared_xacts ORDER BY prepared LIMIT 5
 """
+# 12 has no wal_status: it reads NULL this way.
 _SLOT = """
-    SELECT slot_name AS name, plugin, active, active_pid, database, wal_status,
-           confirmed_flush_lsn::text AS lsn FROM pg_replication_slots WHERE slot_name = %s
+    SELECT slot_name AS name, plugin, active, active_pid, database, to_jsonb(s) ->> 'wal_status' AS wal_status,
+           confirmed_flush_lsn::text AS lsn FROM pg_replication_slots s WHERE slot_name = %s
 """
-_OLD_SLOT = _SLOT.replace("wal_status", "NULL AS wal_status")
 
 
 class SnapshotLost(PgError):
@@ -46,7 +46,7 @@ class SnapshotLost(PgError):
 
 def slot_state(wire: Wire, name: str) -> dict[str, Any] | None:
     """The slot as the source sees it, or None."""
-    found = wire.rows(_SLOT if wire.version >= 130000 else _OLD_SLOT, (name,))
+    found = wire.rows(_SLOT, (name,))
     return found[0] if found else None
 
 

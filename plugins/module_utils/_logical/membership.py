@@ -16,6 +16,8 @@ from .selection import Selection, matches, named
 from .tables import FULL, PARTITIONED, Table, leaves_of
 
 REFUSE, SKIP, ONLY = "refuse", "skip", "only"
+# Older publications take no partitioned table.
+ROOTS_SINCE = 130000
 
 
 @dataclass(frozen=True)
@@ -26,11 +28,14 @@ class Filter:
     columns: frozenset[str]
 
 
-def roots(tables: Sequence[Table], selection: Selection, via_root: bool, where: str) -> list[Table]:
+def roots(
+    tables: Sequence[Table], selection: Selection, via_root: bool, where: str, version_num: int = ROOTS_SINCE
+) -> list[Table]:
     """The tables to name: a partitioned table stands for its partitions, unless one of them is left out (P5).
 
     With a partitioned table its partitions are left out too, but for those that are named. Raises MigrationError for a
-    partition that is left out of a table which is published by its root.
+    partition that is left out of a table which is published by its root. Before 13 partitions can only be named one by
+    one.
     """
     excluded = {table.oid for table in tables if matches(table.name, selection.exclude)}
     meant = [
@@ -46,6 +51,8 @@ def roots(tables: Sequence[Table], selection: Selection, via_root: bool, where: 
             f"{where}: {named(torn)} can't be left out of a table that is published via its root (P5). "
             "Cure: exclude the whole table, or give publish_via_partition_root=false."
         )
+    if version_num < ROOTS_SINCE:
+        split |= {table.oid for table in meant if table.kind == PARTITIONED}
     kept = chosen - split
     whole = [table for table in meant if table.oid not in split and not kept & set(table.ancestors)]
     leaves = [

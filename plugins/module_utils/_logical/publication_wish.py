@@ -82,7 +82,7 @@ def wish_of(wanted: Wanted, name: str, tables: Sequence[Table], session: Session
     if wanted.scope == ALL:
         public = Publication(name, everything=True, options=made_options)
         return Made(public, check(tables, tables, needy, via_root, {}, {}) + _journal_too(session, name), [])
-    listed, covered, left = _covered(wanted, tables, session.where)
+    listed, covered, left = _covered(wanted, tables, session.where, version_num)
     strangers = sorted({*wanted.row_filters, *wanted.columns} - {table.name for table in listed})
     if strangers:
         raise MigrationError(
@@ -101,12 +101,13 @@ def wish_of(wanted: Wanted, name: str, tables: Sequence[Table], session: Session
 
 
 def _covered(
-    wanted: Wanted, tables: Sequence[Table], where: str
+    wanted: Wanted, tables: Sequence[Table], where: str, version_num: int
 ) -> tuple[list[Table], list[Table], list[Table]]:
     """The tables to list, all that are published with them, and those left out for their identity."""
     via_root = wanted.publish_via_partition_root
     if wanted.scope == TABLES:
-        meant = roots(tables, Selection(wanted.tables, wanted.exclude, wanted.schemas), via_root, where)
+        selection = Selection(wanted.tables, wanted.exclude, wanted.schemas)
+        meant = roots(tables, selection, via_root, where, version_num)
         listed, left = sort_out(tables, meant, wanted.without_identity, via_root)
         return listed, listed, left
     covered = Selection(wanted.tables, (), wanted.schemas).of(tables, "tables", where)

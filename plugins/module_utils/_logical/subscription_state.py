@@ -72,8 +72,8 @@ _PUBLISHED = """
     FROM pg_publication_tables t WHERE t.pubname = ANY (%s)
 """
 _SLOT = """
-    SELECT slot_name AS name, active, restart_lsn::text, confirmed_flush_lsn::text, active_pid, wal_status,
-           to_jsonb(s) ->> 'invalidation_reason' AS invalidation_reason,
+    SELECT slot_name AS name, active, restart_lsn::text, confirmed_flush_lsn::text, active_pid,
+           to_jsonb(s) ->> 'wal_status' AS wal_status, to_jsonb(s) ->> 'invalidation_reason' AS invalidation_reason,
            pg_wal_lsn_diff(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END,
                            restart_lsn) AS retained_bytes
     FROM pg_replication_slots s

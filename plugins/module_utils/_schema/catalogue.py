@@ -30,7 +30,9 @@ _CLASSES = {
             CASE
             WHEN c.relkind IN ('r', 'p', 'f') THEN concat_ws(' ', c.relpersistence, (
                 SELECT string_agg(concat_ws(' ', quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
-                    CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END,
+                    CASE WHEN a.attcollation <> t.typcollation THEN (
+                        SELECT format('%I.%I', o.nspname, l.collname) FROM pg_collation l
+                        JOIN pg_namespace o ON o.oid = l.collnamespace WHERE l.oid = a.attcollation) END,
                     CASE WHEN a.attgenerated <> '' THEN 'generated ' || pg_get_expr(d.adbin, d.adrelid) END), ', '
                     ORDER BY CASE WHEN i.inhrelid IS NOT NULL THEN a.attname END, a.attnum)
                 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid

@@ -57,6 +57,14 @@ class Choice:
     missing_tables: tuple[str, ...] = ()
 
 
+def without_the_servers(entries: Sequence[Entry], servers_own: str) -> list[Entry]:
+    """The entries without the schema public that initdb made for its own role, as it did before 15.
+
+    To name that role as the owner is all that pg_dump has to say about it; whose it is there is the target's affair.
+    """
+    return [one for one in entries if (one.type, one.name, one.owner) != ("SCHEMA", "public", servers_own)]
+
+
 def choose(entries: Sequence[Entry], source: Catalogue, wish: Wish) -> Choice:
     """The entries that travel, in their order, and those that don't with their reasons.
 

@@ -28,6 +28,8 @@ _ROLES = """
     SELECT rolname AS name, pg_has_role(rolname, CASE WHEN current_setting('server_version_num')::int >= 160000
         THEN 'SET' ELSE 'MEMBER' END) AS member FROM pg_roles
 """
+# The role that initdb made; on RDS it is rdsadmin.
+_SERVERS_OWN = "SELECT rolname FROM pg_roles WHERE oid = 10"
 _AVAILABLE = "SELECT name FROM pg_available_extensions"
 
 
@@ -63,8 +65,9 @@ def read(
         major = session.value("SELECT current_setting('server_version_num')::int") // 10000
         text = programs.dump(source, major, database, bindir, lock_timeout, owners)
         there = catalogue.observe(session)
+        servers_own = session.value(_SERVERS_OWN)
         large_objects = session.value("SELECT count(*) FROM pg_largeobject_metadata")
-    chosen = choice.choose(toc.parse(text), there, wish)
+    chosen = choice.choose(choice.without_the_servers(toc.parse(text), servers_own), there, wish)
     lost = [*chosen.missing_tables, *(
         one for one in wish.tables for out in chosen.left_out if out.type == "TABLE" and out.relation == one
     )]
