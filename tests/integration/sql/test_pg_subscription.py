@@ -200,10 +200,18 @@ def test_p14_a_lost_slot_is_named(new_server, side_of, pair, run_module):
     run_module("pg_subscription", given(source, target, state="absent"))
 
 
+@pytest.fixture
+def hard(two):
+    """A login of the source whose password has everything a connection's text has to quote."""
+    source, _target = two
+    source.query("CREATE ROLE hard LOGIN REPLICATION PASSWORD %s IN ROLE owner", [HARD])
+    yield
+    source.query("DROP ROLE hard")
+
+
+@pytest.mark.usefixtures("hard")
 def test_p23_connections_are_compared_as_libpq_reads_them(two, run_module):
     source, target = two
-    source.query("DROP ROLE IF EXISTS hard")
-    source.query("CREATE ROLE hard LOGIN REPLICATION PASSWORD %s IN ROLE owner", [HARD])
     wish = given(*two, user="boss", connection={"user": "hard", "password": HARD})
     did = run_module("pg_subscription", wish)
     assert did["changed"] and HARD not in str(did), did
