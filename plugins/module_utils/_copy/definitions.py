@@ -17,6 +17,7 @@ _INDEXES = f"""
     SELECT format('%I.%I', n.nspname, c.relname) AS table_name, c.relkind::text AS table_kind,
            quote_ident(x.relname) AS name, format('%I.%I', n.nspname, x.relname) AS full_name,
            pg_get_indexdef(i.indexrelid) AS definition, i.indisvalid AND i.indisready AS valid,
+           i.indisreplident AND c.relreplident = 'i' AND c.relkind = 'r' AS identity,
            quote_ident(k.conname) AS constraint_name, k.contype::text AS constraint_kind,
            pg_get_constraintdef(k.oid) AS constraint_definition,
            coalesce(k.condeferrable, false) AS deferrable, coalesce(k.condeferred, false) AS deferred,
@@ -55,6 +56,7 @@ class Index:
     constraint_definition: str = ""
     timing: str = ""
     valid: bool = True
+    identity: bool = False
 
     @property
     def in_two_steps(self) -> bool:
@@ -79,6 +81,11 @@ class Index:
             return adding + self.constraint_definition
         kind = "PRIMARY KEY" if self.constraint_kind == "p" else "UNIQUE"
         return f"{adding}{kind} USING INDEX {self.name}{self.timing}"
+
+    @property
+    def identify(self) -> str:
+        """The statement by which rows are found when changes are applied: without it UPDATE and DELETE fail (P3)."""
+        return f"ALTER TABLE ONLY {self.table} REPLICA IDENTITY USING INDEX {self.name}"
 
     @property
     def attach(self) -> str | None:
@@ -122,7 +129,7 @@ def indexes(wire: Wire) -> list[Index]:
         Index(
             row["table_name"], row["name"], row["full_name"], row["definition"], row["table_kind"] == "p",
             row["parent"], row["constraint_name"], row["constraint_kind"], row["constraint_definition"] or "",
-            _timing(row), row["valid"],
+            _timing(row), row["valid"], row["identity"],
         )
         for row in wire.rows(_INDEXES)
     ]
@@ -147,6 +154,7 @@ class Building:
     build: bool
     constrain: bool
     attach: bool
+    identify: bool = False
 
 
 def missing_indexes(wanted: Iterable[Index], there: Iterable[Index], tables: Collection[str]) -> list[Building]:
@@ -160,8 +168,9 @@ def missing_indexes(wanted: Iterable[Index], there: Iterable[Index], tables: Col
         constrain = index.constraint is not None and (present is None or present.constraint is None)
         build = present is None and index.build is not None
         attach = index.parent is not None and (present is None or present.parent is None)
-        if build or constrain or attach:
-            lacking.append(Building(index, build, constrain, attach))
+        identify = index.identity and (present is None or not present.identity)
+        if build or constrain or attach or identify:
+            lacking.append(Building(index, build, constrain, attach, identify))
     return lacking
 
 

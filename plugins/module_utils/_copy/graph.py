@@ -120,6 +120,12 @@ def _index_jobs(
                 weight=weights.get(table, 0), exclusive=frozenset({table}),
                 details={"sql": index.constrain, "unless": None, "key": (table, index.constraint), "what": "key"},
             )]
+        for one in by_table.get(table, ()):
+            if one.identify:
+                chain = [add(
+                    "statement", one.index.full_name, _once([*chain, *built]), exclusive=frozenset({table}),
+                    details={"sql": one.index.identify, "what": "identity"},
+                )]
         ended = _once([*chain, *built])
         for one in by_table.get(table, ()):
             for child in attaching.pop(one.index.full_name, ()):

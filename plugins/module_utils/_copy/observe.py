@@ -12,6 +12,7 @@ from typing import Any
 
 from .._findings import Finding
 from .._logical.selection import Selection
+from .._pg.errors import PgError
 from . import catalogue, definitions, ledger, obstacles, snapshot
 from .catalogue import Catalogue, Table
 from .graph import Work
@@ -20,6 +21,8 @@ from .sessions import Wire
 from .state import Decision, decide
 from .throttle import Limits
 from .transfer import Share, transfer
+
+FAILOVER_SINCE = 170000
 
 # Filters and lists of columns there are from 15 on: taken from the row as JSON, no older view is asked for too much.
 _PUBLISHED = """
@@ -85,6 +88,11 @@ class Observed:
 
 def observe(wish: Wish, source: Wire, target: Wire, alive: bool = False) -> Observed:
     """Read both sides and say what is to be done; raises PgError where no way leads on. Changes nothing."""
+    if wish.failover and source.version < FAILOVER_SINCE:
+        raise PgError(
+            f"{source.where}: failover: it needs PostgreSQL 17, and the source is a {source.version // 10000} (P24). "
+            "Cure: leave it out, and plan no maintenance of the source meanwhile."
+        )
     standing = ledger.read(target, wish.migration)
     ours = catalogue.read(source)
     meant = wish.selection.of(ours.tables.values(), "tables", source.where)

@@ -98,8 +98,10 @@ def story(estate):
     told["replicate"] = estate.run("replicate", by_name=True)
     for source, _target in estate.sides:
         source.run("INSERT INTO sales.orders (customer, total) VALUES (1, 1)")
+        source.run("UPDATE sales.codes SET meaning = 'another'")
     told["again"] = estate.run(["replicate", "status"])
     told["counts"] = (estate.counts(0), estate.counts(1))
+    told["codes"] = [target.query("SELECT meaning FROM sales.codes") for _source, target in estate.sides]
     told["made"] = estate.made()
     estate.sides[0][0].run("ALTER TABLE sales.codes ADD COLUMN since date")
     told["drifted"] = estate.run("status")
@@ -135,6 +137,10 @@ def test_p3_p10_p11_all_databases_are_copied_and_follow(story):
         (kind, f"cloudpg_moving{slot}") for database in ("lshop", "lcrm")
         for kind, slot in (("publication", ""), ("slot", f"_{database}"), ("subscription", ""))
     ]
+
+
+def test_p3_changes_of_a_table_that_is_known_by_a_unique_index_are_applied(story):
+    assert story["codes"] == [[("another",)]] * 2
 
 
 def test_a_second_run_changes_nothing_and_status_shows_every_database(story):

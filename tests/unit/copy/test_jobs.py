@@ -217,6 +217,20 @@ def test_indexes_that_are_there_or_invalid_on_the_source_are_not_made():
     assert found == [("half", True, False), ("pk", False, True)]
 
 
+def test_p3_an_index_that_is_the_replica_identity_becomes_it_once_it_is_built():
+    key = index("s.t", "key", constraint="key", constraint_kind="u", identity=True)
+    new, = missing_indexes([key], [], {"s.t"})
+    jobs = all_of(Schedule(build(Work({}, {"s.t": table("s.t")}, {}, [new]), 0, 2, 160000)))
+    assert [sql for sql in said(jobs) if "gate" not in sql] == [
+        "CREATE INDEX key ON s.t USING btree (a)", "ALTER TABLE ONLY s.t ADD CONSTRAINT key UNIQUE USING INDEX key",
+        "ALTER TABLE ONLY s.t REPLICA IDENTITY USING INDEX key",
+    ]
+    plain = index("s.t", "key", constraint="key", constraint_kind="u")
+    lacking, = missing_indexes([key], [plain], {"s.t"})
+    assert (lacking.build, lacking.constrain, lacking.identify) == (False, False, True)
+    assert missing_indexes([key], [key], {"s.t"}) == []
+
+
 def test_a_foreign_key_that_is_there_unchecked_is_only_validated():
     key = ForeignKey("s.t", "s.u", "f", "FOREIGN KEY (a) REFERENCES s.u(a)")
     unchecked = ForeignKey("s.t", "s.u", "f", "FOREIGN KEY (a) REFERENCES s.u(a) NOT VALID", validated=False)

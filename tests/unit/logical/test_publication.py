@@ -102,6 +102,16 @@ def test_p5_a_partitioned_table_stands_for_its_partitions_unless_one_is_left_out
     assert [table.name for table in roots(TABLES, selection, False, "here")] == named
 
 
+@pytest.mark.parametrize("selection, named", [
+    (Selection(), ["s.heap", "s.leaf", "s.other_leaf", "s.plain"]),
+    (Selection(["s.root"]), ["s.leaf", "s.other_leaf"]),
+    (Selection(["s.middle"]), ["s.leaf"]),
+    (Selection(["s.root"], ["s.leaf"]), ["s.other_leaf"]),
+])
+def test_p26_before_13_partitions_are_named_one_by_one(selection, named):
+    assert [table.name for table in roots(TABLES, selection, False, "here", 120022)] == named
+
+
 def test_p5_by_its_root_it_goes_whole_or_not_at_all():
     with pytest.raises(MigrationError, match="s.leaf can't be left out"):
         roots(TABLES, Selection(["s.root"], ["s.leaf"]), True, "here")
