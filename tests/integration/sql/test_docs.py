@@ -11,10 +11,10 @@ import re
 
 import pytest
 import yaml
-from sql_stand import SECRET, drop_database
 
 from ..replica.estates import documented
 from ..replica.runs import CHECKOUT, Playbooks, read_events
+from .sql_stand import SECRET, drop_database
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 PAGE = CHECKOUT / "docs" / "sql-modules.md"

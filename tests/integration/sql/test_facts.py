@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
-from copy_stand import MADE, MIGRATION, ended, given, in_step, prepare, subscribe
+
+from .copy_stand import MADE, MIGRATION, ended, given, in_step, prepare, subscribe
 
 ORDERS = """
     CREATE TABLE customers (id int PRIMARY KEY);

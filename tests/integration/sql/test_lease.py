@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
-from copy_stand import MIGRATION, ended, given, prepare
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import LeaseLost
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.errors import PgError
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import Hold, keeping
+
+from .copy_stand import MIGRATION, ended, given, prepare
 
 TABLES = "CREATE TABLE quick (id int NOT NULL); CREATE TABLE slow (id int NOT NULL);"
 ROWS = "INSERT INTO quick SELECT generate_series(1, 100); INSERT INTO slow SELECT generate_series(1, 100000);"
@@ -194,6 +195,7 @@ def test_r33_a_lease_outlives_its_connections_but_not_its_servers(sides, take):
     hold.close()
 
 
+@pytest.mark.long
 def test_r33_what_is_done_when_the_lock_is_lost_does_not_count_as_done(sides, take):
     source, target = sides
     params = {"source": source.address(), "target": target.address(), "journal": take()}
