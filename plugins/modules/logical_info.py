@@ -94,10 +94,8 @@ events:
   returned: success
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical import standing
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 
 
@@ -109,20 +107,16 @@ def look(params, check_mode):
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
+    run(
+        look,
+        {
             "source": address_spec(),
             "target": address_spec(),
             "migration": {"type": "str", "required": True},
             "databases": {"type": "list", "elements": "str", "default": []},
             "patience": {"type": "int", "default": 6},
         },
-        supports_check_mode=True,
     )
-    try:
-        module.exit_json(changed=False, **look(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
 
 
 if __name__ == "__main__":

@@ -135,13 +135,11 @@ target:
   returned: always
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical import identity
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import Selection
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.tables import PARTITIONED
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical_preflight import checks, work
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
 
@@ -174,8 +172,9 @@ def look(params, check_mode):
 
 def main():
     names = {"type": "list", "elements": "str", "default": []}
-    module = AnsibleModule(
-        argument_spec={
+    run(
+        look,
+        {
             "source": address_spec(),
             "target": address_spec(),
             "migration": {"type": "str", "required": True},
@@ -188,12 +187,7 @@ def main():
             "create_databases": {"type": "bool", "default": False},
             "way_back": {"type": "bool", "default": True},
         },
-        supports_check_mode=True,
     )
-    try:
-        module.exit_json(changed=False, **look(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
 
 
 if __name__ == "__main__":

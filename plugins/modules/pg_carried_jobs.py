@@ -83,9 +83,7 @@ queries:
   returned: success
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import jobs
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
@@ -113,20 +111,16 @@ def converge(params, check_mode):
 
 def main():
     job = {"database": {"type": "str", "required": True}, "ids": {"type": "list", "elements": "int", "required": True}}
-    module = AnsibleModule(
-        argument_spec={
+    run(
+        converge,
+        {
             "server": address_spec(),
             "state": {"type": "str", "choices": ["stopped", "resumed"], "default": "stopped"},
             "databases": {"type": "list", "elements": "str", "default": []},
             "jobs": {"type": "list", "elements": "dict", "options": job},
         },
         required_if=[("state", "resumed", ["jobs"])],
-        supports_check_mode=True,
     )
-    try:
-        module.exit_json(**converge(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
 
 
 if __name__ == "__main__":

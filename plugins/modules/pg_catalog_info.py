@@ -99,11 +99,9 @@ change_count:
   returned: success
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.cloudpg.migration.plugins.module_utils._compare import canonical, fingerprint
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.selection import SHOWN
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
 
@@ -126,19 +124,15 @@ def look(params, check_mode):
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
+    run(
+        look,
+        {
             "server": address_spec(),
             "database": {"type": "str"},
             "objects": {"type": "list", "elements": "str", "choices": list(fingerprint.CLASSES)},
             "since": {"type": "dict"},
         },
-        supports_check_mode=True,
     )
-    try:
-        module.exit_json(changed=False, **look(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
 
 
 if __name__ == "__main__":

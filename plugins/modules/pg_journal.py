@@ -153,10 +153,8 @@ actions:
   returned: always
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._journal import JOURNAL, check_name
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import lease_work
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
@@ -172,8 +170,9 @@ def body(params, check_mode):
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
+    run(
+        body,
+        {
             "source": address_spec(),
             "target": address_spec(),
             "state": {"type": "str", "choices": ["held", "released", "absent"], "default": "held"},
@@ -193,12 +192,7 @@ def main():
                 },
             },
         },
-        supports_check_mode=True,
     )
-    try:
-        module.exit_json(**body(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
 
 
 if __name__ == "__main__":

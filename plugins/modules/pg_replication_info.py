@@ -95,9 +95,7 @@ replication:
       elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import positions
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
@@ -112,14 +110,7 @@ def look(params, check_mode):
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={"server": address_spec(), "mark": {"type": "bool", "default": False}},
-        supports_check_mode=True,
-    )
-    try:
-        module.exit_json(changed=False, **look(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
+    run(look, {"server": address_spec(), "mark": {"type": "bool", "default": False}})
 
 
 if __name__ == "__main__":

@@ -161,9 +161,7 @@ server:
       elements: dict
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import server
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
@@ -171,24 +169,20 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection i
 
 def look(params, check_mode):
     if not_there_yet(params["server"], check_mode):
-        return None
-    return server.observe(connect, params["server"], params["databases"], params["count_tables"])
+        return {"server": None}
+    return {"server": server.observe(connect, params["server"], params["databases"], params["count_tables"])}
 
 
 def main():
     table = {"database": {"type": "str", "required": True}, "table": {"type": "str", "required": True}}
-    module = AnsibleModule(
-        argument_spec={
+    run(
+        look,
+        {
             "server": address_spec(),
             "databases": {"type": "list", "elements": "str", "default": []},
             "count_tables": {"type": "list", "elements": "dict", "options": table, "default": []},
         },
-        supports_check_mode=True,
     )
-    try:
-        module.exit_json(changed=False, server=look(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
 
 
 if __name__ == "__main__":
