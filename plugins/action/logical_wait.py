@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ansible.errors import AnsibleActionFail
+from ansible.module_utils.parsing.convert_bool import boolean
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical import phase
@@ -27,7 +28,7 @@ class ActionModule(WaitAction):
         args = dict(args)
         wanted = {
             "max_lag_bytes": int(args.pop("max_lag_bytes", 16777216)), "acknowledged": args.pop("acknowledged", []),
-            "migration": args.get("migration"),
+            "migration": args.get("migration"), "whole": boolean(args.pop("whole", True)),
         }
         return wanted, args
 
@@ -35,10 +36,15 @@ class ActionModule(WaitAction):
         seen = phase.document(
             wanted["migration"], "logical", result["databases"], acknowledged=wanted["acknowledged"]
         )
-        behind = seen["lag"]["bytes"]
+        # A slot that is lost has no position.
+        positions = [one["bytes_behind"] for one in result["databases"]]
+        behind = max(positions, default=None) if None not in positions else None
+        there = seen["phase"] == phase.REPLICATING
+        if not wanted["whole"]:
+            there = bool(positions) and all(map(phase.follows, result["databases"]))
         parts = [seen["sentence"], *([] if behind is None else [f"{size(behind)} behind"]), *seen["blockers"]]
         hard = [one for one in seen["blockers"] if not one.startswith(PASSING)]
-        follows = seen["phase"] == phase.REPLICATING and behind is not None and behind <= wanted["max_lag_bytes"]
+        follows = there and behind is not None and behind <= wanted["max_lag_bytes"]
         failed = f"{seen['sentence']}: {', '.join(hard)}. See status.yml for the cures." if hard else None
         return Look(" · ".join(parts), done=follows and not seen["blockers"], failed=failed, near=follows)
 

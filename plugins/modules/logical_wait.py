@@ -34,6 +34,12 @@ options:
     description: How far behind a slot may be.
     type: int
     default: 16777216
+  whole:
+    description:
+      - Whether the copy has to be over as well. With V(false) it is enough that every table follows, which is before
+        M(cloudpg.migration.pg_copy) adds the foreign keys of tables that came in by the subscription.
+    type: bool
+    default: true
   acknowledged:
     description: Ids of findings to go on in spite of, or C(id:object) for one object.
     type: list

@@ -13,17 +13,21 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from report import Row, table, totals, write  # noqa: E402  beside this file
-from rounds import Round, all_rounds, survey  # noqa: E402
+from rounds import Round, replica_rounds, sql_rounds, survey  # noqa: E402
+from pair import GROUND  # noqa: E402
 from runs import STOP  # noqa: E402
 from stand import CHECKOUT  # noqa: E402
 
 BUILD = CHECKOUT / "build"
-ENOUGH = 60  # kills that came to pass, or a whole chaos has proven too little
+SQL = "sql"  # with this begin the names of the rounds of the SQL tools
+# Kills that came to pass, of playbooks and of the copy, or a whole chaos has proven too little.
+ENOUGH, ENOUGH_OF_COPY = 60, 50
 
 
 class Stage:
@@ -76,9 +80,11 @@ class Stage:
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=140, help="of migrate.yml, every boundary first (%(default)s)")
-    parser.add_argument("--seed", type=int, default=1, help="how points and kills are paired (%(default)s)")
+    parser.add_argument("--copy-kills", type=int, default=50, help="of pg_copy, at any moment (%(default)s)")
+    parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAMES",
-                        help="rounds whose name begins so: kills,rollback,finish,takeover,network,server,timeout,fault")
+                        help="rounds whose name begins so: kills,rollback,finish,takeover,network,server,timeout,fault,"
+                             "sql kills,sql restart,sql mishap (or sql)")
     parser.add_argument("--thorough", action="store_true", help="with faults of the API, which other tests have, too")
     parser.add_argument("--keep-going", action="store_true", help="play all rounds, whatever went wrong in one")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time (%(default)s)")
@@ -91,16 +97,19 @@ def main() -> int:
     given, began = options(), time.monotonic()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
-    print("chaos: a clean run of migrate.yml, to learn its boundaries", flush=True)
+    chosen = tuple(name.strip() for name in given.only.split(",")) if given.only else ()
+    trace: list[dict[str, Any]] = []
     try:
-        trace = survey()
+        rounds = sql_rounds(given.copy_kills, given.seed)
+        if not chosen or not all(name.startswith(SQL) for name in chosen):
+            print("chaos: a clean run of migrate.yml, to learn its boundaries", flush=True)
+            trace = survey()
+            rounds = [*replica_rounds(trace, given.kills, given.seed), *rounds]
     except KeyboardInterrupt:
         print("chaos: interrupted", flush=True)
         return 130
-    chosen = tuple(name.strip() for name in given.only.split(",")) if given.only else ()
     rounds = [
-        one for one in all_rounds(trace, given.kills, given.seed)
-        if (one.name.startswith(chosen) if chosen else given.thorough or not one.thorough)
+        one for one in rounds if (one.name.startswith(chosen) if chosen else given.thorough or not one.thorough)
     ]
     size = f"{len(trace)} boundaries, {len(rounds)} rounds"
     print(f"chaos: {size}, {given.jobs} at a time, seed {given.seed}", flush=True)
@@ -120,13 +129,17 @@ def main() -> int:
         print("chaos: interrupted", flush=True)
         for worker in workers:
             worker.join()
+    finally:
+        GROUND.close()
     sums = totals(stage.rows, time.monotonic() - began)
     write(BUILD / "chaos.json", stage.rows, sums, given.seed)
     print("\n".join(table(stage.rows)))
     print("\n" + "  ".join(f"{key}={value}" for key, value in sums.items()))
-    too_few = not chosen and sums["struck"].get("kill", 0) < ENOUGH
+    struck = [row for row in stage.rows if row.kind == "kill" and row.reached]
+    of_copy = sum(row.verb == "pg_copy" for row in struck)
+    too_few = not chosen and (len(struck) - of_copy < ENOUGH or of_copy < ENOUGH_OF_COPY)
     if too_few:
-        print(f"chaos: fewer than {ENOUGH} kills came to pass")
+        print(f"chaos: {len(struck) - of_copy} kills of playbooks came to pass, {of_copy} of pg_copy: too few")
     played = {row.round for row in stage.rows}
     return 1 if too_few or any(row.wrong for row in stage.rows) or len(played) < len(rounds) else 0
 

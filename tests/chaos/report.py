@@ -59,6 +59,7 @@ def totals(rows: Sequence[Row], seconds: float) -> dict[str, Any]:
         "rounds_wrong": sum(bool(row.wrong) for row in rounds.values()),
         "struck": dict(Counter(row.kind for row in reached)),
         "kills": dict(sorted(Counter(row.how for row in reached if row.kind == "kill").items())),
+        "restarts": dict(sorted(Counter(row.how for row in reached if row.kind == "restart").items())),
         "points": len({(row.verb, row.point) for row in reached}),
         "not_reached": sum(not row.reached for row in rows),
         "acked": sum(row.figures.get("acked", 0) for row in rounds.values()),

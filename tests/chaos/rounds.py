@@ -21,6 +21,7 @@ from kills import chain, tail
 from points import HOLD, Point, at_boundaries, at_changes, chains, choose, short
 from report import Row
 from runs import Run, begin, finish
+from sql_rounds import sql_plays
 from stand import OUTAGE, Stand, standing
 from takeover import GIVE_BACK, TURNS, take_turns
 from verdict import TAKE_OVER, judge_finished, judge_open, judge_rolled_back
@@ -232,8 +233,13 @@ def survey() -> list[dict[str, Any]]:
         return trace
 
 
-def all_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:
-    """Everything, the long ones first."""
+def sql_rounds(kills: int, seed: int) -> list[Round]:
+    """Those of the SQL tools, which need no cloud, and no clean run before."""
+    return [Round(name, play) for name, play in sql_plays(kills, seed)]
+
+
+def replica_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:
+    """Those of the path replica, the long ones first."""
     return [
         *kill_rounds(trace, kills, seed),
         *(Round(f"rollback {number}", undo_round(until, 8, seed + number))

@@ -142,7 +142,7 @@ def environment(stand: Stand, directory: Path, mark: str, trace: bool = True) ->
     home = directory / "home"
     home.mkdir()
     return {
-        **stand.sandbox.env,
+        **stand.environment,
         "HOME": str(home), "TMPDIR": str(directory / "tmp"), "LC_ALL": "C.UTF-8", "TZ": "America/New_York",
         "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}",
         "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "AWS_EC2_METADATA_DISABLED": "true",

@@ -64,6 +64,11 @@ class Stand(Scenario):
         return self.source
 
     @property
+    def environment(self) -> dict[str, str]:
+        """What a run has to know to reach the sandbox."""
+        return self.sandbox.env
+
+    @property
     def cluster(self) -> str:
         """The identifier of the target."""
         return f"{self.name}-aurora"

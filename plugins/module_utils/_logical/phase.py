@@ -15,15 +15,20 @@ from .._status import status
 ABSENT, BUILDING, REPLICATING = "absent", "building", "replicating"
 
 
+def follows(database: Mapping[str, Any]) -> bool:
+    """Whether every table of the subscription is in and follows (P18), though keys may be missing yet."""
+    subscription = database["subscription"]
+    return bool(subscription) and subscription["tables"]["ready"] == subscription["tables"]["count"]
+
+
 def phase_of(database: Mapping[str, Any]) -> str:
-    """``replicating`` when every table follows (P18), ``absent`` when nothing was begun, else ``building``."""
-    copied, follows = database["copy"], database["subscription"]
-    if not (copied or follows or database["publication"]):
+    """``replicating`` when all is copied and follows, ``absent`` when nothing was begun, else ``building``."""
+    copied = database["copy"]
+    if not (copied or database["subscription"] or database["publication"]):
         return ABSENT
-    if not follows or not copied or copied["state"] != "done" or copied["left"]:
+    if not copied or copied["state"] != "done" or copied["left"]:
         return BUILDING
-    tables = follows["tables"]
-    return REPLICATING if tables["ready"] == tables["count"] else BUILDING
+    return REPLICATING if follows(database) else BUILDING
 
 
 def _sentence(name: str, databases: Sequence[Mapping[str, Any]]) -> str:

@@ -23,17 +23,7 @@ from cloudpg_sandbox.servers import Server
 
 from .. import forked
 from ..forked import RunningModule
-from .sql_stand import SECRET, Side, certify, drop_database
-
-# The one of the installations that speaks TLS is Debian's.
-WITH_TLS = 15
-SETTINGS = {"wal_level": "logical", "max_prepared_transactions": "5", "autovacuum": "off", "max_connections": "100"}
-LOGINS = f"""
-    CREATE ROLE owner LOGIN PASSWORD '{SECRET}';
-    CREATE ROLE migration LOGIN REPLICATION PASSWORD '{SECRET}' IN ROLE owner, pg_monitor;
-    CREATE ROLE plain LOGIN PASSWORD '{SECRET}';
-    CREATE ROLE boss LOGIN SUPERUSER PASSWORD '{SECRET}';
-"""
+from .sql_stand import SECRET, WITH_TLS, Side, drop_database, start_server
 
 
 @pytest.fixture(scope="session")
@@ -69,24 +59,10 @@ def new_server(pg_home: Path, network: str, installations: Installations) -> Ite
     def make(name: str, major: int, **settings: str) -> Server:
         if major not in installations.all():
             pytest.skip(f"no PostgreSQL {major} here")
-        server = Server(
-            name, f"{network}.0.{len(made) + 10}", 5432, str(pg_home / name), installations.get(major),
-            installations.account, registry,
-        )
-        made.append(server)
-        server.access = ["127.0.0.0/8"]
-        server.settings = {**SETTINGS, **settings}
-        server.initialize(installations)
+        place = f"{network}.0.{len(made) + 10}"
+        server = start_server(name, major, place, pg_home / name, installations, registry, settings, made.append)
         if server.installation.major == WITH_TLS:
-            for path in certify(Path(server.directory), server.address):
-                installations.account.own(str(path))
-            server.settings |= {"ssl": "on", "ssl_cert_file": f"{server.directory}/server.crt",
-                                "ssl_key_file": f"{server.directory}/server.key"}
             shutil.copy(f"{server.directory}/server.crt", pg_home / f"{name}.crt")
-        server.start()
-        server.query(LOGINS)
-        if server.installation.major >= 16:
-            server.query("GRANT pg_create_subscription TO migration")
         return server
 
     yield make

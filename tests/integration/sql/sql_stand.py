@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the SQL modules' tests stand on: databases as their modules see them, and certificates."""
+"""What the SQL modules' tests stand on: servers, databases as their modules see them, and certificates."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import psycopg2
+from cloudpg_sandbox.installations import Installations
+from cloudpg_sandbox.registry import Registry
 from cloudpg_sandbox.servers import Server
 from cloudpg_sandbox.testing import wait_until
 from cryptography import x509
@@ -23,6 +25,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 SECRET = "long-dummy-secret-of-the-logins"
+# The one of the installations that speaks TLS is Debian's.
+WITH_TLS = 15
+SETTINGS = {"wal_level": "logical", "max_prepared_transactions": "5", "autovacuum": "off", "max_connections": "100"}
+LOGINS = f"""
+    CREATE ROLE owner LOGIN PASSWORD '{SECRET}';
+    CREATE ROLE migration LOGIN REPLICATION PASSWORD '{SECRET}' IN ROLE owner, pg_monitor;
+    CREATE ROLE plain LOGIN PASSWORD '{SECRET}';
+    CREATE ROLE boss LOGIN SUPERUSER PASSWORD '{SECRET}';
+"""
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,28 @@ class Side:
         with closing(self.connect(user)) as connection, connection.cursor() as cursor:
             cursor.execute(statements)
             return cursor.fetchall() if cursor.description else []
+
+
+def start_server(
+    name: str, major: int, address: str, directory: Path, installations: Installations, registry: Registry,
+    settings: Mapping[str, str], made: Callable[[Server], None],
+) -> Server:
+    """A running server with the logins; ``made`` is told of it before it runs. With Debian's it speaks TLS."""
+    server = Server(name, address, 5432, str(directory), installations.get(major), installations.account, registry)
+    made(server)
+    server.access = ["127.0.0.0/8"]
+    server.settings = {**SETTINGS, **settings}
+    server.initialize(installations)
+    if server.installation.major == WITH_TLS:
+        for path in certify(Path(server.directory), server.address):
+            installations.account.own(str(path))
+        server.settings |= {"ssl": "on", "ssl_cert_file": f"{server.directory}/server.crt",
+                            "ssl_key_file": f"{server.directory}/server.key"}
+    server.start()
+    server.query(LOGINS)
+    if server.installation.major >= 16:
+        server.query("GRANT pg_create_subscription TO migration")
+    return server
 
 
 def drop_database(server: Server, name: str) -> None:
