@@ -10,6 +10,16 @@ from typing import Any
 from scenario import Scenario
 
 
+def build(scenario: Scenario) -> None:
+    """The source; the target comes with the migration."""
+    scenario.build_source()
+
+
+def description(scenario: Scenario) -> dict[str, Any]:
+    """What the inventory has to know beside what every path needs."""
+    return {}
+
+
 def variables(scenario: Scenario) -> dict[str, Any]:
     """What the inventory says beside what every path needs."""
     return {

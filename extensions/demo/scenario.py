@@ -45,6 +45,7 @@ class Scenario:
         self.pooler = Pooler(directory / "pooler", f"{sandbox.network}.0.2", pooler_port)
         self.passwords = {user: secrets.token_hex(16) for user in (MASTER, OWNER, ADMIN)}
         self.source: Instance | None = None
+        self.target: Instance | None = None  # where it is there before the migration
         self.rows = 0
         self._read = self._acked = 0  # how far the journal was read, and what it said until there
         self._writers: subprocess.Popen[bytes] | None = None
@@ -64,13 +65,14 @@ class Scenario:
         """Where controllers come from."""
         return f"{self.sandbox.bastion}/32"
 
-    def build_source(self, *, major: int = 16) -> Instance:
-        """Make the instance `<name>-rds`, load the shop and the ledger's tables."""
+    def build_source(self, *, major: int = 16, **options: Any) -> Instance:
+        """Make the instance `<name>-rds`, load the shop and the ledger's tables; options as of `create_instance`."""
         self.passfile.touch(mode=0o600)
         lines = [f"*:*:*:{user}:{password}\n" for user, password in self.passwords.items()]
         self.passfile.write_text("".join(lines), encoding="utf-8")
         self.source = create_instance(
-            self.sandbox, f"{self.name}-rds", self.passwords, clients=[APPLICATIONS, self.bastion_cidr], major=major
+            self.sandbox, f"{self.name}-rds", self.passwords, clients=[APPLICATIONS, self.bastion_cidr], major=major,
+            **options,
         )
         address = {"host": self.source.host, "user": OWNER, "passfile": str(self.passfile), "dbname": OWNER}
         self.rows = load_shop(address)

@@ -33,13 +33,17 @@ class Instance:
 
 
 def create_instance(
-    sandbox: Any, identifier: str, passwords: dict[str, str], *, clients: list[str], major: int = 16
+    sandbox: Any, identifier: str, passwords: dict[str, str], *, clients: list[str], major: int = 16,
+    parameters: dict[str, tuple[str, str]] | None = None,
 ) -> Instance:
-    """Create an RDS instance of the newest minor of a major, let networks (CIDR) in, and wait until it is available."""
+    """Create an RDS instance of the newest minor of a major, let networks (CIDR) in, and wait until it is available.
+
+    ``parameters`` are changed beside those that the user has changed anyway: value, and when it is applied.
+    """
     ec2, rds = sandbox.client("ec2"), sandbox.client("rds")
     group = _security_group(ec2, identifier, clients)
     _subnet_group(ec2, rds, identifier)
-    _parameter_group(rds, identifier, major)
+    _parameter_group(rds, identifier, major, {**PARAMETERS, **(parameters or {})})
     rds.create_db_instance(
         DBInstanceIdentifier=identifier,
         Engine="postgres",
@@ -78,13 +82,13 @@ def _subnet_group(ec2: Any, rds: Any, name: str) -> None:
     rds.create_db_subnet_group(DBSubnetGroupName=name, DBSubnetGroupDescription="of the shop", SubnetIds=subnets)
 
 
-def _parameter_group(rds: Any, name: str, major: int) -> None:
+def _parameter_group(rds: Any, name: str, major: int, parameters: dict[str, tuple[str, str]]) -> None:
     rds.create_db_parameter_group(
         DBParameterGroupName=name, DBParameterGroupFamily=f"postgres{major}", Description="of the shop"
     )
     changed = [
         {"ParameterName": parameter, "ParameterValue": value, "ApplyMethod": when}
-        for parameter, (value, when) in PARAMETERS.items()
+        for parameter, (value, when) in parameters.items()
     ]
     rds.modify_db_parameter_group(DBParameterGroupName=name, Parameters=changed)
 

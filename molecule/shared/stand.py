@@ -4,8 +4,9 @@
 """What a scenario migrates: the demo's shop on a sandbox, with clients that keep writing until they are judged.
 
 `stand.py PATH DIRECTORY` stays until it is ended. It speaks by files in the directory: it writes `stand.json` once the
-clients write; when `judge` appears it leads the clients past the pooler to the target, lets them write on, and writes
-what the ledger found to `verdict.json`. `pid` is there as long as it is.
+clients write; when `rest` appears it ends them and removes it; when `judge` appears it leads the clients past the
+pooler to the target, lets them write on unless they were ended, and writes what the ledger found to `verdict.json`.
+`pid` is there as long as it is.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def main(path: str, place: Path) -> None:
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
         place.mkdir(parents=True, exist_ok=True)
-        for name in ("stand.json", "judge", "verdict.json"):
+        for name in ("stand.json", "rest", "judge", "verdict.json"):
             (place / name).unlink(missing_ok=True)
         _write(place / "pid", os.getpid())
         stack.callback((place / "pid").unlink)
@@ -46,13 +47,20 @@ def main(path: str, place: Path) -> None:
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         directory.chmod(0o711)  # servers run under other accounts and have to pass
         scenario = stack.enter_context(Scenario(stack.enter_context(running(pace=PACE)), directory))
-        scenario.build_source()
+        moving = importlib.import_module(f"path_{path}")
+        moving.build(scenario)
         scenario.start_pooler()
         scenario.start_writers()
         scenario.await_commits(COMMITS)
-        _write(place / "stand.json", _description(scenario))
-        eventually((place / "judge").exists, "the question for the verdict", PATIENCE)
-        _write(place / "verdict.json", _verdict(scenario, importlib.import_module(f"path_{path}")))
+        _write(place / "stand.json", {**_description(scenario), "path": moving.description(scenario)})
+        rest, judge = place / "rest", place / "judge"
+        eventually(lambda: rest.exists() or judge.exists(), "the question for the verdict", PATIENCE)
+        resting = rest.exists()
+        if resting:
+            scenario.stop_writers()
+            rest.unlink()
+            eventually(judge.exists, "the question for the verdict", PATIENCE)
+        _write(place / "verdict.json", _verdict(scenario, moving, resting))
         eventually(lambda: False, "the end", PATIENCE)
 
 
@@ -71,11 +79,12 @@ def _description(scenario: Scenario) -> dict[str, Any]:
     }
 
 
-def _verdict(scenario: Scenario, path: Any) -> dict[str, Any]:
+def _verdict(scenario: Scenario, path: Any, resting: bool) -> dict[str, Any]:
     target = path.target_host(scenario)
-    scenario.lead_direct_clients(target)
-    scenario.await_commits(COMMITS)
-    scenario.stop_writers()
+    if not resting:
+        scenario.lead_direct_clients(target)
+        scenario.await_commits(COMMITS)
+        scenario.stop_writers()
     return scenario.verify(target, scenario.source.host)
 
 

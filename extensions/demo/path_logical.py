@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The path `logical`: one RDS instance to another of a newer major by logical replication."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cloudpg_sandbox.installations import Account, Installations
+from scenario import APPLICATIONS, Scenario
+from source import OWNER, create_instance
+
+OLD, NEW = 16, 18
+# Of the source's parameter group: what RDS calls wal_level=logical.
+PARAMETERS = {"rds.logical_replication": ("1", "pending-reboot")}
+
+
+def build(scenario: Scenario) -> None:
+    """The source, and the target beside it, which the same logins are let into."""
+    scenario.build_source(major=OLD, parameters=PARAMETERS)
+    clients = [APPLICATIONS, scenario.bastion_cidr]
+    scenario.target = create_instance(
+        scenario.sandbox, f"{scenario.name}-new", scenario.passwords, clients=clients, major=NEW
+    )
+
+
+def description(scenario: Scenario) -> dict[str, Any]:
+    """What the inventory has to know."""
+    assert scenario.source and scenario.target, "build() comes first"
+    programs = Installations(str(scenario.directory / "cache"), Account.for_servers()).get(NEW)
+    return {
+        "source": scenario.postgres(host=scenario.source.host),
+        "target": scenario.postgres(host=scenario.target.host),
+        "bindir": programs.bindir,
+    }
+
+
+def target_host(scenario: Scenario) -> str:
+    """Where the clients belong once the migration has succeeded."""
+    assert scenario.target, "build() comes first"
+    return scenario.target.host
+
+
+def moved(scenario: Scenario) -> str:
+    """What the migration was, in a phrase."""
+    assert scenario.source and scenario.target, "build() comes first"
+    sides = [f"{side.identifier} (PostgreSQL {side.version})" for side in (scenario.source, scenario.target)]
+    return f"database {OWNER} of RDS instance {sides[0]} to {sides[1]}"
