@@ -1,5 +1,5 @@
 # Everything a person does with the checkout. Each target installs what it needs, once: Python packages into .venv,
-# and pgbouncer from the system's packages. No target can reach a real AWS account: see the exports below.
+# and pgbouncer from the system's packages. No target can reach an account at AWS or PlanetScale: see the exports below.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -21,6 +21,7 @@ export AWS_SHARED_CREDENTIALS_FILE := /dev/null
 export AWS_EC2_METADATA_DISABLED := true
 unexport AWS_PROFILE AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_REGION AWS_DEFAULT_REGION
 unexport AWS_ENDPOINT_URL AWS_URL
+unexport PLANETSCALE_API_URL PLANETSCALE_ORGANIZATION PLANETSCALE_SERVICE_TOKEN_ID PLANETSCALE_SERVICE_TOKEN
 
 .PHONY: help demo test lint sanity molecule pytest test-long test-matrix chaos bench sandbox clean pgbouncer
 

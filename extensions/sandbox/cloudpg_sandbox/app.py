@@ -26,6 +26,8 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from .control import control_app
 from .ec2 import SandboxEC2
 from .metrics import cloudwatch_response_class
+from .planetscale_app import planetscale_app
+from .planetscale_catalogue import PREFIX
 from .rds import SandboxRDS
 from .refusal import Refusal
 from .rules import ApiError
@@ -168,15 +170,16 @@ def error_response(service: str, operation: str | None, error: ApiError) -> Resp
 
 
 class Front:
-    """The control API under its own path, the services under all the others."""
+    """The control API and PlanetScale's under paths of their own, AWS's services under all the others."""
 
     def __init__(self, world: World, stop: Callable[[], None]) -> None:
         self.services = DomainDispatcherApplication(ServiceApp(world))
-        self.control = control_app(world, stop)
+        self.apart = {CONTROL: control_app(world, stop), PREFIX: planetscale_app(world, world.planetscale)}
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
-        chosen = self.control if environ.get("PATH_INFO", "").startswith(CONTROL) else self.services
-        return chosen(environ, start_response)
+        path = environ.get("PATH_INFO", "")
+        found = [app for prefix, app in self.apart.items() if path.startswith(f"{prefix}/")]
+        return (found[0] if found else self.services)(environ, start_response)
 
 
 class _QuietHandler(MotoRequestHandler):

@@ -12,12 +12,13 @@ from typing import Any
 
 from flask import Flask, jsonify, request
 
+from .planetscale_model import PLAIN_PORT, PORT, SERVER_PORT, Branch
 from .rds_model import Instance
 from .rules import ApiError
 from .world import World
 
 
-def server_action(world: World, instance: Instance, action: str) -> dict[str, Any]:
+def server_action(world: World, instance: Instance | Branch, action: str) -> dict[str, Any]:
     """Do something to a server that no API call does: the failures a migration has to live with."""
     server = instance.server
     if server is None:
@@ -66,6 +67,15 @@ def status(world: World) -> dict[str, Any]:
                 "reader_address": one.reader_address, "source": one.facts.get("ReplicationSourceIdentifier"),
             }
             for region in world.regions() for one in list(region.clusters.values())
+        ],
+        "branches": [
+            {
+                "identifier": one.id, "database": one.database.name, "name": one.name, "state": one.state,
+                "address": one.address, "port": PORT, "plain_port": PLAIN_PORT, "server_port": SERVER_PORT,
+                "running": one.server is not None and one.server.running,
+                "socket": one.server.directory if one.server else None,
+            }
+            for one in world.planetscale.branches()
         ],
     }
 
@@ -121,9 +131,11 @@ def control_app(world: World, stop: Callable[[], None]) -> Flask:
 
     @app.post("/_sandbox/servers/<identifier>")
     def _server(identifier: str) -> Any:
-        found = [one for one in world.instances() if one.identifier == identifier.lower()]
+        found = [
+            one for one in [*world.instances(), *world.planetscale.branches()] if one.identifier == identifier.lower()
+        ]
         if not found:
-            raise ApiError("DBInstanceNotFound", f"there is no instance {identifier}", 404)
+            raise ApiError("DBInstanceNotFound", f"there is no instance or branch {identifier}", 404)
         return jsonify(server_action(world, found[0], request.get_json(force=True).get("action")))
 
     return app

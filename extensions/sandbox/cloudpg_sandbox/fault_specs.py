@@ -13,6 +13,7 @@ from typing import Any
 import botocore.exceptions
 import botocore.session
 
+from .planetscale_catalogue import OPERATIONS as PLANETSCALE
 from .sampler import UNITS
 
 COUNTING = ("rate", "seed", "times")
@@ -51,7 +52,9 @@ TRANSITIONS = (
 
 @functools.cache
 def _operations_of(service: str) -> tuple[str, ...] | None:
-    """Every operation of a service; None for a service botocore doesn't know."""
+    """Every operation of a service; None for a service nobody knows."""
+    if service == "planetscale":
+        return tuple(PLANETSCALE)
     try:
         return tuple(botocore.session.get_session().get_service_model(service).operation_names)
     except botocore.exceptions.UnknownServiceError:

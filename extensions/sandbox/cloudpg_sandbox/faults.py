@@ -24,11 +24,16 @@ from .rules import ApiError
 
 SLOWER = 10.0
 CALLER = "arn:aws:iam::123456789012:user/sandbox"
-THROTTLING = {"rds": ("Throttling", 400), "ec2": ("RequestLimitExceeded", 503)}
-DENIED = {"rds": "AccessDenied", "cloudwatch": "AccessDenied", "sts": "AccessDenied", "ec2": "UnauthorizedOperation"}
+THROTTLING = {
+    "rds": ("Throttling", 400), "ec2": ("RequestLimitExceeded", 503), "planetscale": ("too_many_requests", 429),
+}
+DENIED = {
+    "rds": "AccessDenied", "cloudwatch": "AccessDenied", "sts": "AccessDenied", "ec2": "UnauthorizedOperation",
+    "planetscale": "forbidden",
+}
 # Services that answer in XML have the short code.
 EXPIRED = {name: ("ExpiredToken", 403) for name in ("rds", "cloudwatch", "sts", "iam")} | {
-    "ec2": ("RequestExpired", 400)
+    "ec2": ("RequestExpired", 400), "planetscale": ("unauthorized", 401),
 }
 
 

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import registry
+from .planetscale_catalogue import ORGANIZATION, PREFIX, TOKEN, TOKEN_ID
 
 REGION = "eu-west-1"
 ACCESS_KEY = "AKIAIOSFODNN7SANDBOX"
 SECRET_KEY = "sandbox-secret-key-that-opens-nothing-at-all-4577"
 LONGEST = 80
-FILES = ("registry.json", "registry.json.new", "state.json", "state.json.new", "sandbox.log")
+FILES = ("registry.json", "registry.json.new", "state.json", "state.json.new", "sandbox.log", "ca.pem")
 # One directory a server (s) and a snapshot (p), with a number.
 KINDS = "sp"
 
@@ -40,7 +41,7 @@ class Settings:
     linger: float
 
 
-def environment(endpoint: str) -> dict[str, str]:
+def environment(endpoint: str, home: str) -> dict[str, str]:
     """What a client of the sandbox has in its environment."""
     return {
         "AWS_ENDPOINT_URL": endpoint,
@@ -49,7 +50,17 @@ def environment(endpoint: str) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
+        "PLANETSCALE_API_URL": f"{endpoint}{PREFIX}",
+        "PLANETSCALE_ORGANIZATION": ORGANIZATION,
+        "PLANETSCALE_SERVICE_TOKEN_ID": TOKEN_ID,
+        "PLANETSCALE_SERVICE_TOKEN": TOKEN,
+        "CLOUDPG_SANDBOX_CA": ca_path(home),
     }
+
+
+def ca_path(home: str) -> str:
+    """The certificate of the sandbox's own authority, for `sslrootcert`."""
+    return os.path.join(home, "ca.pem")
 
 
 def registry_path(home: str) -> str:

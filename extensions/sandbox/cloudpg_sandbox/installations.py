@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,9 +44,33 @@ GRANT pg_maintain TO rds_superuser WITH ADMIN OPTION
 """,
 }
 
+# What PlanetScale gives its customers instead of one: the default role, which owns the first database (S10).
+DEFAULT_ROLE = """
+CREATE ROLE postgres NOSUPERUSER CREATEDB CREATEROLE INHERIT LOGIN REPLICATION BYPASSRLS
+GRANT pg_read_all_data, pg_write_all_data, pg_monitor, pg_signal_backend TO postgres WITH ADMIN OPTION
+GRANT pg_read_all_settings, pg_read_all_stats, pg_stat_scan_tables TO postgres WITH ADMIN OPTION
+GRANT pg_checkpoint, pg_maintain, pg_use_reserved_connections TO postgres WITH ADMIN OPTION
+GRANT pg_create_subscription TO postgres WITH ADMIN OPTION
+ALTER DATABASE postgres OWNER TO postgres
+"""
+
 
 class InstallationError(Exception):
     """No PostgreSQL of the wanted major can be run here."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """Whose servers they are: the superuser that customers don't get, and what is there from the beginning."""
+
+    name: str
+    superuser: str
+    statements: str
+    statements_since: Mapping[int, str]
+
+
+RDS = Service("rds", "rdsadmin", BOOTSTRAP, BOOTSTRAP_SINCE)
+PLANETSCALE = Service("planetscale", "pscale_admin", DEFAULT_ROLE, {})
 
 
 @dataclass(frozen=True)
@@ -191,23 +215,24 @@ class Installations:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def template(self, major: int) -> str:
-        """An initialized data directory with RDS's roles in it, to be copied for each new server."""
+    def template(self, major: int, service: Service = RDS) -> str:
+        """An initialized data directory with the service's roles in it, to be copied for each new server."""
         installation = self.get(major)
-        target = os.path.join(self.cache, "templates", f"{installation.version}-1")
+        target = os.path.join(self.cache, "templates", f"{installation.version}-{service.name}-1")
         with self._locked():
             if not os.path.isdir(target):
                 with _building(target) as building:
-                    self._initialize(installation, building)
+                    self._initialize(installation, service, building)
         return target
 
-    def _initialize(self, installation: Installation, data_dir: str) -> None:
+    def _initialize(self, installation: Installation, service: Service, data_dir: str) -> None:
         self.account.own(data_dir)
-        self.run(
-            [installation.program("initdb"), "-D", data_dir, "-U", "rdsadmin", "--auth=trust", "--no-sync", *ENCODING]
-        )
-        statements = BOOTSTRAP + "".join(
-            text for since, text in sorted(BOOTSTRAP_SINCE.items()) if installation.major >= since
+        self.run([
+            installation.program("initdb"), "-D", data_dir, "-U", service.superuser, "--auth=trust", "--no-sync",
+            *ENCODING,
+        ])
+        statements = service.statements + "".join(
+            text for since, text in sorted(service.statements_since.items()) if installation.major >= since
         )
         answer = self.run(
             [installation.program("postgres"), "--single", "-D", data_dir, "-c", "fsync=off", "postgres"],

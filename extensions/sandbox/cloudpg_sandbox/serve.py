@@ -82,7 +82,7 @@ def serve(settings: Settings, *, detached: bool) -> int:
     endpoint = f"http://127.0.0.1:{server.server_port}"
     state = {
         "pid": os.getpid(), "start": registry.start_time(os.getpid()), "endpoint": endpoint,
-        "port": server.server_port, "network": network, "environment": home.environment(endpoint),
+        "port": server.server_port, "network": network, "environment": home.environment(endpoint, settings.home),
     }
     home.write_state(settings.home, state)
     try:

@@ -19,7 +19,7 @@ import psycopg2
 from psycopg2.extensions import make_dsn
 
 from .configuration import BASE_SETTINGS, conf_lines, hba_lines, not_lower
-from .installations import Account, Installation, Installations
+from .installations import RDS, Account, Installation, Installations
 from .registry import Registry, start_time
 
 # Also the name of the database the sandbox itself uses, as RDS does: whatever is done to the others, it stays open.
@@ -42,6 +42,10 @@ class Upstream:
 
 class Server:
     """A PostgreSQL server on its own loopback address; the sandbox itself talks to it over the Unix socket."""
+
+    service = RDS
+    # The database that the sandbox connects to where none is named.
+    own_database = SUPERUSER
 
     def __init__(
         self, identifier: str, address: str, port: int, directory: str, installation: Installation,
@@ -73,7 +77,7 @@ class Server:
     def initialize(self, installations: Installations) -> None:
         """A fresh data directory from the major's template."""
         self.prepare()
-        self.copy_from(installations.template(self.installation.major))
+        self.copy_from(installations.template(self.installation.major, self.service))
 
     def copy_from(self, data_dir: str) -> None:
         """Take over a copy of a stopped server's data directory."""
@@ -264,17 +268,17 @@ class Server:
 
     # -- SQL over the socket ---------------------------------------------------------------------------------------
 
-    def connect(self, dbname: str = SUPERUSER) -> Any:
+    def connect(self, dbname: str | None = None) -> Any:
         """A psycopg2 connection as the real superuser, in autocommit."""
         connection = psycopg2.connect(
-            host=self.directory, port=self.port, user=SUPERUSER, dbname=dbname, connect_timeout=10,
-            application_name="sandbox",
+            host=self.directory, port=self.port, user=self.service.superuser, dbname=dbname or self.own_database,
+            connect_timeout=10, application_name="sandbox",
         )
         connection.autocommit = True
         return connection
 
     def query(
-        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str = SUPERUSER
+        self, sql: str, parameters: Iterable[Any] | None = None, dbname: str | None = None
     ) -> list[tuple[Any, ...]]:
         """Rows of one statement as the real superuser; an empty list when it returns none."""
         connection = self.connect(dbname)

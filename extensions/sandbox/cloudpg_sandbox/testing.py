@@ -75,6 +75,24 @@ class Sandbox:
         except urllib.error.HTTPError as error:
             raise ControlError(error.code, error.read().decode(errors="replace")) from error
 
+    def planetscale(
+        self, method: str, path: str, body: Any = None, token: str | None = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        """Call PlanetScale's API; `path` is what follows /v1/. Returns status, body and headers, of errors too."""
+        known = f"{self.env['PLANETSCALE_SERVICE_TOKEN_ID']}:{self.env['PLANETSCALE_SERVICE_TOKEN']}"
+        request = urllib.request.Request(
+            f"{self.env['PLANETSCALE_API_URL']}/{path.lstrip('/')}", method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": known if token is None else token},
+        )
+        try:
+            answer = urllib.request.urlopen(request, timeout=60)
+        except urllib.error.HTTPError as error:
+            answer = error
+        with answer:
+            text = answer.read()
+            return answer.status, json.loads(text) if text else None, dict(answer.headers)
+
     def log(self, since: int = 0) -> list[dict[str, Any]]:
         """The API calls after a number, oldest first."""
         return self.control("GET", f"log?since={since}")

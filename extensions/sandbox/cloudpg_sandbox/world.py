@@ -16,11 +16,13 @@ from typing import Any
 
 from . import home
 from .apilog import ApiLog
+from .authority import Authority
 from .bastion import Bastion
 from .faults import Faults
 from .home import Settings
 from .installations import Account, Installations
 from .metrics import MetricStore, Sampler
+from .planetscale import PlanetScale
 from .rds_model import Instance, Region, TransitionRefused
 from .registry import Registry
 from .roles import RoleKeeper
@@ -41,12 +43,14 @@ class World:
         self.installations = Installations(settings.cache, self.account)
         self.registry = Registry(home.registry_path(settings.home))
         self.bastion = Bastion(f"{settings.network}.0.1")
+        self.authority = Authority(home.ca_path(settings.home))
         self.faults = Faults()
         self.log = ApiLog()
         self.metrics = MetricStore(self.faults)
         self.lock = threading.RLock()
         self.changed = threading.Condition(self.lock)
         self.stopping = threading.Event()
+        self.planetscale = PlanetScale(self)
         self._regions: dict[tuple[str, str], Region] = {}
         self._addresses = self._address_sequence()
         self._directories = itertools.count(1)
@@ -142,6 +146,6 @@ class World:
         self.notify()
         self._sampler.stop()
         self.bastion.stop()
-        for server in [one.server for one in self.instances() if one.server]:
+        for server in [one.server for one in [*self.instances(), *self.planetscale.branches()] if one.server]:
             server.stop(signal.SIGQUIT)
         home.remove_data(self.settings.home)

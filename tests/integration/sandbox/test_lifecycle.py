@@ -64,7 +64,8 @@ def test_up_twice_gives_the_same_environment_and_down_twice_is_fine(short_home: 
     assert first.stdout == second.stdout
     environment = json.loads(command(short_home, "env", "--json").stdout)
     assert {"AWS_ENDPOINT_URL", "AWS_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION",
-            "AWS_DEFAULT_REGION"} == set(environment)
+            "AWS_DEFAULT_REGION", "PLANETSCALE_API_URL", "PLANETSCALE_ORGANIZATION", "PLANETSCALE_SERVICE_TOKEN_ID",
+            "PLANETSCALE_SERVICE_TOKEN", "CLOUDPG_SANDBOX_CA"} == set(environment)
     assert json.loads(command(short_home, "status").stdout)["servers"] == []
     clash = command(f"{short_home}-b", "serve", "--port", "0", "--network", read_state(short_home)["network"])
     assert clash.returncode == 1 and "--network" in clash.stderr
