@@ -56,7 +56,8 @@ def create(world: World, role: Role, password: str) -> None:
 
 def _make_ready(world: World, role: Role) -> None:
     world.pause(role.branch.database.name, "creating")
-    with closing(server_of(role.branch).connect()) as connection:
+    # Two statements about one role at once fail on each other; an operation of the API holds the lock.
+    with world.lock, closing(server_of(role.branch).connect()) as connection:
         connection.cursor().execute(SQL("ALTER ROLE {} LOGIN").format(Identifier(role.base_username)))
     role.ready = True
 

@@ -15,9 +15,26 @@ import psycopg2
 import pytest
 from cloudpg_sandbox.testing import Sandbox, wait_until
 
+from ..modules.conftest import start_module
+
 NUMBERS = itertools.count(1)
 DATABASES = "organizations/sandbox/databases"
 SIZE = "PS_10_AWS_X86"
+GIB = 1 << 30
+READS = ("get_", "list_")
+
+
+@pytest.fixture(scope="session")
+def run_module(sandbox: Sandbox) -> Callable[..., dict[str, Any]]:
+    """run_module(name, args, check=False, diff=False, without=()): the module's result, as Ansible would run it."""
+
+    def run(
+        name: str, args: dict[str, Any], check: bool = False, diff: bool = False, without: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        environment = {key: value for key, value in sandbox.env.items() if key not in without}
+        return start_module(name, args, environment, check, diff).result()
+
+    return run
 
 
 class Cloud:
@@ -65,6 +82,10 @@ class Cloud:
         wait_until(lambda: self.call("GET", f"{changes}/{change['id']}")["state"] == "completed")
         return self.call("GET", f"{changes}/{change['id']}")
 
+    def changes(self, since: int) -> list[str]:
+        """The operations since a moment that weren't reading."""
+        return [one["operation"] for one in self.sandbox.log(since) if not one["operation"].startswith(READS)]
+
     @contextmanager
     def session(self, role: dict[str, Any], **options: Any) -> Iterator[Any]:
         """A cursor in autocommit, over TLS that is verified."""
@@ -105,3 +126,19 @@ def faults(sandbox: Sandbox) -> Iterator[Callable[..., str]]:
     """Inject faults that end with the test."""
     yield lambda name, **details: sandbox.control("POST", "faults", {"name": name, **details})["id"]
     sandbox.control("DELETE", "faults")
+
+
+def wish(name: str, **options: Any) -> dict[str, Any]:
+    """The arguments of a database that is to be made."""
+    return {
+        "name": name, "region": "eu-west", "major_version": 18, "cluster_size": SIZE, "replicas": 0,
+        "minimum_storage_bytes": 20 * GIB, **options,
+    }
+
+
+@pytest.fixture
+def fresh(cloud: Cloud) -> Iterator[str]:
+    """A name whose database is gone after the test."""
+    name = cloud.name("fresh")
+    yield name
+    cloud.sandbox.planetscale("DELETE", f"{DATABASES}/{name}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import WaitTimeout
+from ansible_collections.cloudpg.migration.plugins.module_utils._patience import Patience, Sight, pause
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds import state
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.errors import RdsError
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience, Sight, living, pause
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import living
 
 from .builders import cluster, instance
 
