@@ -15,19 +15,16 @@ options:
       - The name of the organization.
       - Left out, it is that of the environment variables E(PLANETSCALE_ORGANIZATION) or E(PLANETSCALE_ORG).
     type: str
-    required: true
   service_token_id:
     description:
       - The id of a service token.
       - Left out, it is that of the environment variable E(PLANETSCALE_SERVICE_TOKEN_ID).
     type: str
-    required: true
   service_token:
     description:
       - The service token itself. The collection's documentation on permissions says what it must be allowed to do.
       - Left out, it is that of the environment variable E(PLANETSCALE_SERVICE_TOKEN).
     type: str
-    required: true
   api_url:
     description:
       - The address of the API. C(http) is accepted for an API on this machine only, since the token goes with each

@@ -13,20 +13,26 @@ from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from ._errors import MigrationError
 from ._planetscale.api import DEFAULT_URL, Access, Api
+from ._planetscale.errors import PlanetScaleError
 
 ACCESS = {
-    "organization": {
-        "type": "str", "required": True, "fallback": (env_fallback, ["PLANETSCALE_ORGANIZATION", "PLANETSCALE_ORG"]),
-    },
+    "organization": {"type": "str", "fallback": (env_fallback, ["PLANETSCALE_ORGANIZATION", "PLANETSCALE_ORG"])},
     "service_token_id": {
-        "type": "str", "required": True, "fallback": (env_fallback, ["PLANETSCALE_SERVICE_TOKEN_ID"]), "no_log": False,
+        "type": "str", "fallback": (env_fallback, ["PLANETSCALE_SERVICE_TOKEN_ID"]), "no_log": False,
     },
-    "service_token": {
-        "type": "str", "required": True, "fallback": (env_fallback, ["PLANETSCALE_SERVICE_TOKEN"]), "no_log": True,
-    },
+    "service_token": {"type": "str", "fallback": (env_fallback, ["PLANETSCALE_SERVICE_TOKEN"]), "no_log": True},
     "api_url": {"type": "str", "default": DEFAULT_URL, "fallback": (env_fallback, ["PLANETSCALE_API_URL"])},
 }
 WAIT = {"wait": {"type": "bool", "default": True}, "wait_timeout": {"type": "int", "default": 3600}}
+
+
+def access_of(params: dict[str, Any]) -> Access:
+    """Who asks; PlanetScaleError names what neither an option nor the environment says."""
+    names = ("organization", "service_token_id", "service_token")
+    for name in names:
+        if not params[name]:
+            raise PlanetScaleError(f"{name} is missing. Cure: give it, or set PLANETSCALE_{name.upper()}.")
+    return Access(params["api_url"], *(params[name] for name in names))
 
 
 def run(
@@ -34,12 +40,8 @@ def run(
 ) -> None:
     """Run a module: ``body`` returns its result, and raises MigrationError for what a person is to read."""
     module = AnsibleModule(argument_spec={**ACCESS, **argument_spec}, supports_check_mode=True, **settings)
-    params = module.params
     try:
-        api = Api(Access(
-            params["api_url"], params["organization"], params["service_token_id"], params["service_token"]
-        ))
-        result = body(module, api)
+        result = body(module, Api(access_of(module.params)))
     except MigrationError as error:
         module.fail_json(msg=error.message, code=error.code)
     module.exit_json(**result)

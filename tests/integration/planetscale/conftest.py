@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ import psycopg2
 import pytest
 from cloudpg_sandbox.testing import Sandbox, wait_until
 
-from ..modules.conftest import start_module
+from .. import forked
 
 NUMBERS = itertools.count(1)
 DATABASES = "organizations/sandbox/databases"
@@ -32,7 +33,10 @@ def run_module(sandbox: Sandbox) -> Callable[..., dict[str, Any]]:
         name: str, args: dict[str, Any], check: bool = False, diff: bool = False, without: tuple[str, ...] = ()
     ) -> dict[str, Any]:
         environment = {key: value for key, value in sandbox.env.items() if key not in without}
-        return start_module(name, args, environment, check, diff).result()
+        return forked.start(
+            name, args, check, diff, prepare=lambda: os.environ.update(environment),
+            secret=sandbox.env["PLANETSCALE_SERVICE_TOKEN"],
+        ).result()
 
     return run
 

@@ -54,4 +54,4 @@ def test_s1_a_wrong_way_in_is_named(
 
 def test_without_a_token_the_module_says_which_option_is_missing(run_module: Any) -> None:
     result = run_module("planetscale_database_info", {}, without=("PLANETSCALE_SERVICE_TOKEN",))
-    assert "missing required arguments: service_token" in result["msg"]
+    assert result["failed"] and "service_token is missing. Cure:" in result["msg"]
