@@ -16,7 +16,8 @@ description:
   - The walsenders and apply workers of the migration are spared, so that what was written still reaches the other side.
   - What was there before is written down in schema C(cloudpg_migration), in the same transaction as the change, and
     put back to the letter by O(state=open).
-  - A target that nobody may write to before the cutover is closed by this module as well.
+  - A target that nobody may write to before the cutover is closed by this module as well, and opened by
+    M(cloudpg.migration.pg_cutover).
 extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
@@ -55,6 +56,7 @@ notes:
   - The database that O(server.dbname) names holds the journal. There the login needs C(CREATE), once.
   - Superusers aren't kept out by privileges, they are only read-only by default. The proof finds those who are there.
 seealso:
+  - module: cloudpg.migration.pg_cutover
   - module: cloudpg.migration.rds_quiesce
 """
 
@@ -92,7 +94,6 @@ import time
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL
-from ansible_collections.cloudpg.migration.plugins.module_utils._cutover import fence
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.fence_work import Fence
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._journal import check_name
@@ -117,7 +118,7 @@ def converge(params, check_mode):
             plan = work.plan_open()
         else:
             work.preflight()
-            plan = fence.plan_close(work.doors(), work.kept(), len(ending))
+            plan = work.plan_close(len(ending))
         if not check_mode:
             deadline = time.monotonic() + params["timeout"]
             carry_out(plan, {"close": work.close, "end": lambda: work.empty(deadline), "open": work.open})

@@ -80,7 +80,6 @@ routes:
   returned: always
 """
 
-import os
 import time
 from pathlib import Path
 
@@ -89,36 +88,9 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import carry_out
-from ansible_collections.cloudpg.migration.plugins.module_utils._traffic import pgbouncer
+from ansible_collections.cloudpg.migration.plugins.module_utils._traffic import config_file, pgbouncer
 from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.console import Console
 from ansible_collections.cloudpg.migration.plugins.module_utils._traffic.switch import Switch
-
-# Whatever bytes a comment has, they come back as they were.
-TEXT = {"encoding": "utf-8", "errors": "surrogateescape"}
-
-
-def read(path):
-    """The configuration, to the byte; PoolerError when it can't be read, or couldn't be replaced."""
-    try:
-        text = Path(path).read_bytes().decode(**TEXT)
-    except OSError as error:
-        raise pgbouncer.PoolerError(
-            f"config: {path} can't be read: {error.strerror}. Cure: name PgBouncer's own file on the machine this task "
-            "runs on (delegate_to), as a user who may read it (become). Nothing was changed."
-        ) from error
-    if not os.access(path.parent, os.W_OK):
-        raise pgbouncer.PoolerError(
-            f"config: {path} can't be replaced in its directory. Cure: run this task as a user who may (become). "
-            "Nothing was changed."
-        )
-    return text
-
-
-def write(module, path, text):
-    """Replace the file in one step, keeping its owner and mode; no reader ever sees half of it."""
-    draft = Path(module.tmpdir) / "pgbouncer.ini"
-    draft.write_bytes(text.encode(**TEXT))
-    module.atomic_move(str(draft), str(path))
 
 
 def make_plan(params, now, config):
@@ -126,7 +98,7 @@ def make_plan(params, now, config):
         return pgbouncer.plan_pause(now)
     if params["state"] == "resumed":
         return pgbouncer.plan_resume(now)
-    return pgbouncer.plan_route(now, read(config), params["host"] or "(not known yet)", params["port"])
+    return pgbouncer.plan_route(now, config_file.read(config), params["host"] or "(not known yet)", params["port"])
 
 
 def in_time(limit):
@@ -167,7 +139,8 @@ def main():
             carry_out(plan, {
                 "pause": lambda name: switch.hold(name, params["pause_timeout"]),
                 "resume": switch.release,
-                "write": lambda text: write(module, config, text),
+                "write": lambda text: config_file.write(
+                    config, text, Path(module.tmpdir) / "pgbouncer.ini", module.atomic_move),
                 "reload": lambda **wish: switch.reload(config=str(config), **wish),
             }, in_time(params["not_after"]))
         module.exit_json(**plan.result(), routes=dict(plan.before))

@@ -19,6 +19,7 @@ from .._journal import Event
 from .._pg import journal, lease
 from .._pg.connection import Session
 from .._pg.errors import PgError
+from .._plan import Plan
 from . import fence, names, proof
 from .fence import Change, Door, Grant
 
@@ -128,6 +129,10 @@ class Fence:
             proof.to_end(rows, self.databases, spared),
         )
 
+    def plan_close(self, ending: int = 0) -> Plan:
+        """What closing would do."""
+        return fence.plan_close(self.doors(), self.kept(), ending)
+
     def preflight(self) -> None:
         """Raise PgError for what would make the fence fail: to be asked while nobody is held up yet."""
         fence.obstacles(self.doors(), self.login)
@@ -197,7 +202,7 @@ class Fence:
                 self.home.run(_END, ([row["pid"] for row in ending],))
             self._sleep(_POLL)
 
-    def plan_open(self) -> Any:
+    def plan_open(self) -> Plan:
         """What opening would do, by the journal."""
         roles = {row["rolname"] for row in self.home.rows("SELECT rolname FROM pg_roles")}
         return fence.plan_open(self.doors(), self.events(), roles)

@@ -24,37 +24,54 @@ DATABASE = "pgbouncer"
 
 
 class Console:
-    """Statements are sent one at a time, each over a connection of its own; errors are PoolerErrors."""
+    """Statements are sent one at a time, each over a connection of its own; errors are PoolerErrors.
 
-    def __init__(self, address: Mapping[str, Any]) -> None:
+    ``keep`` goes on with one connection as long as it answers: within an outage the making of one takes longest.
+    """
+
+    def __init__(self, address: Mapping[str, Any], keep: bool = False) -> None:
         if psycopg2 is None:
             raise PoolerError("psycopg2 is missing where the module runs. Cure: pip install psycopg2-binary.")
         if not address.get("host"):
             raise PoolerError("admin.host is empty. Cure: give the host of PgBouncer's console. Nothing was changed.")
-        self._address = address
+        self._address, self._keep = address, keep
+        self._kept: Any = None
         self.name = place(address)
 
     def rows(self, statement: str, timeout: float = 10.0) -> list[dict[str, Any]]:
         """The rows of one statement; NoAnswer when it takes more than ``timeout`` seconds, beside connecting."""
+        connection, self._kept = self._kept or self._connect(), None
         try:
-            connection = psycopg2.connect(**keywords(with_login(self._address), DATABASE), async_=True)
+            answer = self._answer(connection, statement, timeout)
         except psycopg2.Error as error:
-            raise self._unreachable(error) from error
-        try:
-            return self._answer(connection, statement, timeout)
-        except psycopg2.Error as error:
+            connection.close()
             raise PoolerError(
                 f"PgBouncer {self.name} refused {statement}: {_one_line(error)}. Cure: `admin` must name a user of "
                 "admin_users, and nobody else may hold the pooler."
             ) from error
-        finally:
+        except BaseException:
             connection.close()
+            raise
+        if self._keep:
+            self._kept = connection
+        else:
+            connection.close()
+        return answer
 
-    def _answer(self, connection: Any, statement: str, timeout: float) -> list[dict[str, Any]]:
+    def _connect(self) -> Any:
+        connection = None
         try:
+            connection = psycopg2.connect(**keywords(with_login(self._address), DATABASE), async_=True)
             self._ready(connection, self._address.get("connect_timeout") or 10, "connecting")
         except psycopg2.Error as error:
             raise self._unreachable(error) from error
+        except BaseException:
+            if connection is not None:
+                connection.close()
+            raise
+        return connection
+
+    def _answer(self, connection: Any, statement: str, timeout: float) -> list[dict[str, Any]]:
         cursor = connection.cursor()
         cursor.execute(statement)
         self._ready(connection, timeout, statement)
