@@ -62,6 +62,7 @@ class Cutover:
         self.row = Row(params["journal"], way)
         self.timeline = Timeline(params["max_outage"], clock)
         self.lsn: str | None = None
+        self._undo = Step("undo", f"put back a cutover that was left half-way, {way}")
         self._undone: list[Step] = []
         self._lift: Mapping[str, Any] = {}
         self._closing: Mapping[str, Any] = {}
@@ -72,7 +73,7 @@ class Cutover:
             decision = row.decide(row.read(stand.target.home, self.row.migration), stand.target_closed())
             if decision == row.FORWARD:
                 return self._result(self._left(stand), row.OPENED)
-            told = [Step("undo", "put back the cutover that was found half-way")] if decision == row.UNDO else []
+            told = [self._undo] if decision == row.UNDO else []
             if self.params["state"] == SETTLED:
                 return self._result(Plan(tuple(told)), row.PUT_BACK if told else None)
             if decision == row.START:
@@ -252,7 +253,7 @@ class Cutover:
                 "when that is mended, or give the console RESUME.", code="still_held",
             )
         self.row.put_back(stand.target.home, {key: found[key] for key in ("source", "databases")})
-        self._undone.append(Step("undo", f"put back the cutover that was found half-way on {stand.source.where}"))
+        self._undone.append(self._undo)
 
     def settle(self, failure: MigrationError) -> dict[str, Any]:
         """After a failure: new sessions, and the same decision that a run makes which finds a cutover half-way."""

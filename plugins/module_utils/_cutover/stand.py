@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -27,6 +28,8 @@ from .ways import Drain, Way
 Write = Callable[[Path, str], None]
 # No connection, or none that answers.
 _AWAY = ("08001", "no_answer")
+# Seconds for what may pass; a worker that ended is started again after five.
+_PATIENCE, _POLL = 15.0, 0.05
 
 
 class Stand:
@@ -85,14 +88,23 @@ class Stand:
                 "cutover in this direction. Cure: see the migration's status; open it by pg_quiesce if that is right."
             )
         source.preflight()
-        slots = ways.slots(self.source.home, [way.slot for way in self.forward.values() if way.slot])
-        said = ways.obstacles(self.forward, self.databases, slots, self._max_lag)
+        said = self._not_following()
         said += [f"subscription {way.name} of the source is enabled already: changes would go round in circles (P25)"
                  for way in self.back.values() if way.enabled]
         if said:
             raise PgError(f"{self.target.where}: {'; '.join(said)}. Cure: see the migration's status, then run again.")
         for pooler in self.poolers:
             pooler.plan_switch()
+
+    def _not_following(self) -> list[str]:
+        """Why the target doesn't follow. A worker that was just turned on again gets the time to come."""
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            slots = ways.slots(self.source.home, [way.slot for way in self.forward.values() if way.slot])
+            said, passing = ways.obstacles(self.forward, self.databases, slots, self._max_lag)
+            if said or not passing or time.monotonic() >= deadline:
+                return said + passing
+            time.sleep(_POLL)
 
     def read_numbers(self, write: bool) -> None:
         """Bring the sequences near, so that only those that move meanwhile are left for the outage (P33)."""

@@ -81,9 +81,10 @@ def find(sessions: Mapping[str, Session], migration: str) -> dict[str, Way]:
 
 def obstacles(
     ways: Mapping[str, Way], databases: Sequence[str], slots: Mapping[str, Mapping[str, Any]], max_lag: int
-) -> list[str]:
-    """What keeps the target from getting everything in time (P14, P18). Pure."""
-    said = []
+) -> tuple[list[str], list[str]]:
+    """What keeps the target from getting everything in time (P14, P18), and what does so but may pass. Pure."""
+    said: list[str] = []
+    passing: list[str] = []
     for database in databases:
         way = ways.get(database)
         slot = slots.get(way.slot) if way else None
@@ -98,10 +99,10 @@ def obstacles(
         elif slot["wal_status"] in ("lost", "unreserved"):
             said.append(f"slot {way.slot} is {slot['wal_status']}: the source has dropped WAL that is needed")
         elif not slot["active"]:
-            said.append(f"nobody fetches from slot {way.slot}: see the target's log")
+            passing.append(f"nobody fetches from slot {way.slot}: see the target's log")
         elif slot["behind"] > max_lag:
-            said.append(f"slot {way.slot} is {slot['behind']} B behind, more than {max_lag}")
-    return said
+            passing.append(f"slot {way.slot} is {slot['behind']} B behind, more than {max_lag}")
+    return said, passing
 
 
 def slots(session: Session, wanted: Sequence[str]) -> dict[str, Mapping[str, Any]]:

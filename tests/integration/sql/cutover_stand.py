@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import psycopg2
 from cloudpg_sandbox.testing import wait_until
 from pooler import ADMIN, Pooler
 from sql_stand import SECRET, Side, drop_database
+
+from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.timeline import Timeline
 
 MIGRATION = "orders"
 TABLES = """
@@ -179,3 +182,22 @@ class Clients:
         rows = side.query("SELECT writer, number, count(*) FROM items WHERE writer <> 'probe' GROUP BY 1, 2")
         assert [row for row in rows if row[2] > 1] == []
         return set(self.acked) - {(writer, number) for writer, number, _count in rows}
+
+
+def at_step(monkeypatch: Any, step: str, deed: Callable[[], Any]) -> None:
+    """Have a module that is started from now on do something as it enters a step."""
+    whole = Timeline.step
+
+    @contextmanager
+    def disturbed(line: Timeline, name: str) -> Iterator[None]:
+        with whole(line, name):
+            if name == step:
+                deed()
+            yield
+
+    monkeypatch.setattr(Timeline, "step", disturbed)
+
+
+def send(number: int) -> Callable[[], None]:
+    """What a module does to itself."""
+    return lambda: os.kill(os.getpid(), number)
