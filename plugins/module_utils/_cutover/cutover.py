@@ -148,7 +148,9 @@ class Cutover:
         timeline, fence = self.timeline, stand.source_fence
         step = timeline.step
         timeline.begin()
-        deadline = self.line.until = timeline.until
+        deadline = timeline.until
+        # Steps that see the deadline come can say what they wait for; an answer that doesn't come can't.
+        self.line.until = deadline + timeline.undo / 8
         if stand.poolers:
             with step("pause"):
                 for pooler in stand.poolers:
@@ -238,6 +240,7 @@ class Cutover:
     def undo(self, stand: Stand, found: Mapping[str, Any]) -> None:
         """Put back what a cutover has changed before its point of no return. What isn't changed stays as it is."""
         stand.set_forward(True, found["following"])
+        stand.look_again()
         plan = stand.source_fence.plan_open()
         for step in plan.steps:
             stand.source_fence.open(**step.args)

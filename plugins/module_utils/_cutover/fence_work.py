@@ -24,6 +24,8 @@ from . import fence, names, proof
 from .fence import Change, Door, Grant
 
 _POLL = 0.003
+# Seconds a backend may take to start.
+_STARTS = 2.0
 
 # What the default is where no ACL is stored, is asked of the server.
 _DOORS = f"""
@@ -136,7 +138,13 @@ class Fence:
     def preflight(self) -> None:
         """Raise PgError for what would make the fence fail: to be asked while nobody is held up yet."""
         fence.obstacles(self.doors(), self.login)
-        seen, ending = self.look(self.spared())
+        deadline = self._clock() + _STARTS
+        while True:
+            seen, ending = self.look(self.spared())
+            # A backend that is just starting hides what it is from everybody.
+            if seen["readable"] or self._clock() >= deadline:
+                break
+            self._sleep(_POLL)
         if not seen["readable"] or seen["prepared_transaction_count"]:
             raise PgError(f"{self.home.where}: {'; '.join(seen['reasons'])}.")
         self._endable(ending)

@@ -44,15 +44,19 @@ class Stand:
     ) -> None:
         self.target, self.lost, self.databases = target, lost, list(databases)
         self._source, self._params = source, params
-        migration = params["journal"]["migration"]
         self.target_fence = self._fence(target)
-        self.forward = ways.find(target.sessions, migration)
-        self.back = ways.find(source.sessions, migration) if source else {}
+        self.look_again()
         host, port = params["target"]["host"], params["target"]["port"]
         self.poolers = [Pooler(one, host, port, write) for one in params["poolers"]]
         self._selection = Selection((), params["exclude_sequences"])
         self._numbers: dict[str, list[sequences.Sequence]] = {}
         self._max_lag = params["max_lag_bytes"]
+
+    def look_again(self) -> None:
+        """Read which subscriptions there are, and which are enabled."""
+        migration = self._params["journal"]["migration"]
+        self.forward = ways.find(self.target.sessions, migration)
+        self.back = ways.find(self._source.sessions, migration) if self._source else {}
 
     def _fence(self, side: Side) -> Fence:
         params = self._params
@@ -135,9 +139,10 @@ class Stand:
             ways.advance(self.target.sessions[database], way.slot)
 
     def set_forward(self, enabled: bool, databases: Sequence[str] | None = None) -> None:
+        """Turn replication to the target on or off."""
         for database in self.forward if databases is None else databases:
             way = self.forward.get(database)
-            if way:
+            if way and way.enabled is not enabled:
                 ways.set_enabled(self.target.sessions[database], way.name, enabled)
 
     def idle_back(self) -> dict[str, Way]:

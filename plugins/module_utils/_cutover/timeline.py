@@ -34,9 +34,14 @@ class Timeline:
         self.returnable = True
 
     @property
+    def undo(self) -> float:
+        """Seconds that putting back may take: it counts into the outage."""
+        return min(UNDO, self.max_outage / 2)
+
+    @property
     def limit(self) -> float:
-        """Seconds after which it is put back: the undo counts into the outage."""
-        return self.max_outage - min(UNDO, self.max_outage / 2)
+        """Seconds after which it is put back."""
+        return self.max_outage - self.undo
 
     @property
     def until(self) -> float | None:
