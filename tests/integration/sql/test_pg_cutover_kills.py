@@ -10,8 +10,8 @@ import signal
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
-from cutover_stand import Clients, Estate, at_step, send
-from sql_stand import SECRET
+from .cutover_stand import Clients, Estate, at_step, send
+from .sql_stand import SECRET
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 STEPS = ["pause", "fence", "prove", "mark", "drain", "sequences", "advance", "disable", "check", "open", "repoint",
