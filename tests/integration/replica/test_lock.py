@@ -20,6 +20,7 @@ from .estates import Estate
 from .mishaps import Scene
 from .runs import Playbooks, changes
 
+pytestmark = pytest.mark.long
 ENTERING = "Replicate / held | Enter #1"
 
 
@@ -30,7 +31,6 @@ def scene(sandbox: Sandbox, play: Playbooks, place: Path) -> Iterator[Scene]:
     estate.close()
 
 
-@pytest.mark.long
 def test_r33_of_two_runs_one_wins_and_a_takeover_ends_it(scene):
     with scene.halted("replicate", ENTERING, migration_job="the-first") as first:
         since, until, holder = scene.lease.split(" ", 2)
