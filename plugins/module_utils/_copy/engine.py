@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from typing import Any
 
 from .._errors import LeaseLost
@@ -53,14 +53,23 @@ class Engine:
         self.restarts = 0
 
     def look(self) -> Observed:
-        """What would be done; changes nothing."""
-        source, target = self._open(self._wish.source), self._open(self._wish.target)
-        try:
-            self.lock(target)
-            return observe(self._wish, source, target)
-        finally:
-            source.close()
-            target.close()
+        """What would be done; changes nothing. A server that goes away while it is looked at is waited for.
+
+        One that can't be reached to begin with isn't: its address may be wrong.
+        """
+        deadline, answered = self._clock() + self._wish.patience_seconds, False
+        while True:
+            with ExitStack() as stack:
+                try:
+                    source = stack.enter_context(closing(self._open(self._wish.source)))
+                    target = stack.enter_context(closing(self._open(self._wish.target)))
+                    answered = True
+                    self.lock(target)
+                    return observe(self._wish, source, target)
+                except ConnectionLost:
+                    if not answered or self._clock() >= deadline:
+                        raise
+            time.sleep(BREATH)
 
     def carry_out(self) -> Observed:
         """Copy until all is done that this run can do; what was observed at last. Raises PgError."""
@@ -205,6 +214,8 @@ class Engine:
         )
         try:
             Run(jobs, crew, progress).carry_out()
+            # Between two looks it may have been lost: then nothing can follow what was copied.
+            self._look(source)
         except LeaseLost:
             pool.stop()
             self._end_workers(source, target, list(pool.backends))

@@ -155,3 +155,28 @@ def test_p14_a_lost_slot_is_said_and_nothing_is_done(halfway, begin_module, run_
     source.query("SELECT pg_drop_replication_slot(%s)", [MADE])
     told = run_module("pg_copy", given(source, target))
     assert told["failed"] and told["code"] == "slot_lost" and "P14" in told["msg"]
+
+
+def test_p14_a_slot_that_is_lost_while_the_copy_runs_is_said(halfway, begin_module):
+    source, target = halfway
+    run = begin_module("pg_copy", given(source, target))
+    wait_until(lambda: at_work(target), 60)
+    source.query("SELECT pg_drop_replication_slot(%s)", [MADE])
+    target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
+    told = run.result()
+    assert told["failed"] and told["code"] == "slot_lost" and "P14" in told["msg"]
+
+
+def test_p55_a_server_that_restarts_while_it_is_looked_at_is_waited_for(halfway, begin_module):
+    source, target = halfway
+    # Looking waits for this lock, and nothing is begun.
+    holder = source.connect("boss")
+    holder.cursor().execute("BEGIN; LOCK TABLE pg_catalog.pg_publication IN ACCESS EXCLUSIVE MODE")
+    run = begin_module("pg_copy", given(source, target))
+    wait_until(lambda: source.server.query(
+        "SELECT 1 FROM pg_stat_activity WHERE application_name ~ '^cloudpg_copy' AND wait_event_type = 'Lock'"))
+    source.server.restart()
+    target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
+    told = run.result()
+    assert told["done"], told
+    assert content(target) == content(source)
