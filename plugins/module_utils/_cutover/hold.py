@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from .._journal import Queue
 from .._pg.address import database_of, place
 from .._pg.connection import Session, connect
 from .._pg.errors import PgError
@@ -27,14 +27,6 @@ _HOLDER = """
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND (l.classid::bigint << 32 | l.objid::bigint) = %s AND l.pid <> pg_backend_pid()
 """
-
-
-@dataclass(frozen=True)
-class Queue:
-    """How to wait for a lock that another run holds; ``timeout`` in seconds. ``take_over`` ends its sessions."""
-
-    take_over: bool = False
-    timeout: float = 0.0
 
 
 @dataclass
@@ -79,16 +71,16 @@ def open_side(
 
 
 def _lock(session: Session, migration: str, queue: Queue) -> None:
-    number, deadline = key(migration), time.monotonic() + queue.timeout
+    number, deadline = key(migration), queue.clock() + queue.timeout
     while not session.value(_TRY, (number,)):
         holders = session.rows(_HOLDER, (number,))
         if queue.take_over:
             session.run("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) pid", ([r["pid"] for r in holders],))
-        if holders and time.monotonic() >= deadline:
+        if holders and queue.clock() >= deadline:
             one = holders[0]
             raise PgError(
                 f"{session.where}: another cutover of {migration} is running: pid {one['pid']}, user {one['user']}, "
                 f"from {one['client_addr']}, since {one['since']} (waited {queue.timeout:.0f} s). Nothing was changed. "
                 "Cure: wait for its end; if that run is known to be dead, give take_over: true.", code="held",
             )
-        time.sleep(_POLL)
+        queue.sleep(_POLL)

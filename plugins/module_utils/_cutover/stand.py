@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from .._journal import Queue
 from .._logical import sequence_work, sequences
 from .._logical.results import refuse_blockers
 from .._logical.selection import Selection
@@ -21,7 +22,7 @@ from .._pg.address import database_of
 from .._pg.errors import PgError
 from . import ways
 from .fence_work import Fence
-from .hold import Queue, Side, open_side
+from .hold import Side, open_side
 from .poolers import Pooler
 from .ways import Drain, Way
 

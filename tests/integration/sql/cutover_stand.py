@@ -21,9 +21,10 @@ from typing import Any
 import psycopg2
 from cloudpg_sandbox.testing import wait_until
 from pooler import ADMIN, Pooler
-from .sql_stand import SECRET, Side, drop_database
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.timeline import Timeline
+
+from .sql_stand import SECRET, Side, drop_database
 
 MIGRATION = "orders"
 TABLES = """

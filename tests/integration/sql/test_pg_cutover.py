@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
-from .cutover_stand import MIGRATION, Clients, Estate, at_step, send
-from .sql_stand import SECRET
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.cutover import Cutover
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import Session
+
+from .cutover_stand import MIGRATION, Clients, Estate, at_step, send
+from .sql_stand import SECRET
 
 STEPS = ["pause", "fence", "prove", "mark", "drain", "sequences", "advance", "disable", "check", "open", "repoint",
          "resume", "enable"]

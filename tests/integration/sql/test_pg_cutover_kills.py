@@ -10,6 +10,7 @@ import signal
 
 import pytest
 from cloudpg_sandbox.testing import wait_until
+
 from .cutover_stand import Clients, Estate, at_step, send
 from .sql_stand import SECRET
 
