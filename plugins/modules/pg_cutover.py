@@ -25,14 +25,19 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address.both
-  - cloudpg.migration.journal
+  - cloudpg.migration.journal.sql
 options:
+  migration:
+    description: The name of the migration.
+    type: str
+    required: true
   journal:
     description:
-      - Which migration this is and who holds it, as M(cloudpg.migration.pg_journal) or M(cloudpg.migration.aws_journal)
-        returned it under C(journal).
-      - A lock that is in the database is renewed before every change. Without C(generation) only the advisory locks of
-        the sessions keep two runs apart.
+      - The lock to work under, as M(cloudpg.migration.pg_journal) returned it under C(journal). Left out, only
+        the advisory locks of the sessions keep two runs apart.
+      - It is renewed in each transaction that changes something, which fails with the code V(lease_lost) when another
+        run has taken the migration over.
+      - In check mode there is no lock, and it isn't looked at.
   state:
     description:
       - V(cut_over) settles what an earlier run has left, and cuts over unless that was done.
@@ -174,7 +179,7 @@ EXAMPLES = r"""
   cloudpg.migration.pg_cutover:
     source: {host: orders-rds.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
     target: {host: orders-new.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
-    journal: {migration: orders}
+    migration: orders
     poolers:
       - admin: {host: 127.0.0.1, port: 6432, user: admin, passfile: /etc/cloudpg/pgpass}
         config: /etc/pgbouncer/pgbouncer.ini
@@ -184,7 +189,7 @@ EXAMPLES = r"""
   cloudpg.migration.pg_cutover:
     source: {host: orders-new.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
     target: {host: orders-rds.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
-    journal: {migration: orders}
+    migration: orders
     poolers:
       - admin: {host: 127.0.0.1, port: 6432, user: admin, passfile: /etc/cloudpg/pgpass}
         config: /etc/pgbouncer/pgbouncer.ini
@@ -224,19 +229,18 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.cutover import Cutover, CutoverError
+from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.fence_work import lock_of
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.line import Line, signals_raised
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.cloudpg.migration.plugins.module_utils._journal import check_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import address_spec, not_there_yet
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import Plan, Step
 from ansible_collections.cloudpg.migration.plugins.module_utils._traffic import config_file
 
 
 def converge(module, arm):
-    params = module.params
-    check_name(params["journal"]["migration"])
+    params = {**module.params, "journal": lock_of(module.params, module.check_mode)}
     if params["max_outage"] <= 0:
         raise MigrationError("max_outage: there must be some time for it. Cure: give a number of seconds above 0.")
     if any([not_there_yet(params[side], module.check_mode, side) for side in ("source", "target")]):
@@ -256,7 +260,8 @@ def main():
         argument_spec={
             "source": address_spec(),
             "target": address_spec(),
-            "journal": JOURNAL,
+            "migration": {"type": "str", "required": True},
+            "journal": OPTION,
             "state": {"type": "str", "choices": ["cut_over", "settled"], "default": "cut_over"},
             "databases": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "list", "elements": "str", "default": []},

@@ -22,13 +22,19 @@ extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
   - cloudpg.migration.address
-  - cloudpg.migration.journal
+  - cloudpg.migration.journal.sql
 options:
+  migration:
+    description: The name of the migration.
+    type: str
+    required: true
   journal:
     description:
-      - Which migration this is and who holds it, as M(cloudpg.migration.pg_journal) or M(cloudpg.migration.aws_journal)
-        returned it under C(journal).
-      - A lock that is in the database is renewed before every change. Without C(generation) no lock is looked at.
+      - The lock to work under, as M(cloudpg.migration.pg_journal) returned it under C(journal). Left out, none is
+        needed.
+      - It is renewed in each transaction that changes something, which fails with the code V(lease_lost) when another
+        run has taken the migration over.
+      - In check mode there is no lock, and it isn't looked at.
   state:
     description: V(quiesced) closes the databases, V(open) gives them back to who could connect before.
     type: str
@@ -65,13 +71,13 @@ EXAMPLES = r"""
   cloudpg.migration.pg_quiesce:
     server: {host: orders.example.org, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
     databases: [orders, invoices]
-    journal: {migration: orders}
+    migration: orders
 
 - name: Open them again
   cloudpg.migration.pg_quiesce:
     server: {host: orders.example.org, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
     databases: [orders, invoices]
-    journal: {migration: orders}
+    migration: orders
     state: open
 """
 
@@ -91,28 +97,25 @@ proof:
 
 import time
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL
-from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.fence_work import Fence
-from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
-from ansible_collections.cloudpg.migration.plugins.module_utils._journal import check_name
+from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.fence_work import Fence, lock_of
+from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address import (
     address_spec, database_of, not_there_yet, place,
 )
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection import connect
+from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import OPTION
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg.sessions import nobody_to_ask
 from ansible_collections.cloudpg.migration.plugins.module_utils._plan import Plan, Step, carry_out
 
 
 def converge(params, check_mode):
-    check_name(params["journal"]["migration"])
+    lock = lock_of(params, check_mode)
     databases = params["databases"] or [database_of(params["server"])]
     if not_there_yet(params["server"], check_mode):
         sentence = f"{'close' if params['state'] == 'quiesced' else 'open'} {', '.join(databases)}"
         return {**Plan((Step(params["state"], sentence),)).result(), "proof": nobody_to_ask()}
     with connect(params["server"]) as home:
-        work = Fence(home, place(params["server"]), params["journal"], databases, params["keep"])
+        work = Fence(home, place(params["server"]), lock, databases, params["keep"])
         seen, ending = work.look(work.spared())
         if params["state"] == "open":
             plan = work.plan_open()
@@ -128,21 +131,18 @@ def converge(params, check_mode):
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec={
+    run(
+        converge,
+        {
             "server": address_spec(),
-            "journal": JOURNAL,
+            "migration": {"type": "str", "required": True},
+            "journal": OPTION,
             "state": {"type": "str", "choices": ["quiesced", "open"], "default": "quiesced"},
             "databases": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 10},
         },
-        supports_check_mode=True,
     )
-    try:
-        module.exit_json(**converge(module.params, module.check_mode))
-    except MigrationError as error:
-        module.fail_json(msg=error.message, code=error.code)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ try:
 except ImportError:
     pass  # connect() says that psycopg2 is missing
 
-from .._journal import Event
+from .._journal import Event, check_name
 from .._pg import journal, lease
 from .._pg.connection import Session
 from .._pg.errors import PgError
+from .._pg.hold import insist
 from .._plan import Plan
 from . import fence, names, proof
 from .fence import Change, Door, Grant
@@ -228,9 +229,24 @@ class Fence:
         journal.forget(self.home, self.migration, ids)
 
 
+def lock_of(params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """What a module's ``migration`` and ``journal`` stand for; without ``generation`` nothing is held. Pure.
+
+    Raises MigrationError for a bad name, and for a lock that isn't held or is another migration's.
+    """
+    migration, given = params["migration"], params["journal"]
+    check_name(migration)
+    if not given or check_mode:
+        return {"migration": migration}
+    insist(given)
+    if given["migration"] != migration:
+        raise PgError(f"journal: is of migration {given['migration']}, not of {migration}. Cure: give its own.")
+    return dict(given)
+
+
 def hold(session: Session, lock: Mapping[str, Any]) -> None:
-    """Renew the lease inside a transaction, where the lock is in the database (R33); LeaseLost when it is another's."""
-    if lock.get("generation") and not lock.get("group_id"):
+    """Renew the lease inside a transaction (R33); LeaseLost when the lock is another's."""
+    if lock.get("generation"):
         lease.renew(session, lock)
 
 

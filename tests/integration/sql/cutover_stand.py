@@ -78,7 +78,7 @@ class Estate:
 
     def quiesce(self, side: Side, **more: Any) -> dict[str, Any]:
         return self.run_module("pg_quiesce", {
-            "server": side.address(), "databases": self.names, "journal": {"migration": MIGRATION}, **more,
+            "server": side.address(), "databases": self.names, "migration": MIGRATION, **more,
         })
 
     def given(self, back: bool = False, **more: Any) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Estate:
         }]
         return {
             "source": source.address(), "target": target.address(), "databases": self.names,
-            "journal": {"migration": MIGRATION}, "poolers": poolers, "wait_timeout": 20, **more,
+            "migration": MIGRATION, "poolers": poolers, "wait_timeout": 20, **more,
         }
 
     def front(self) -> Pooler:

@@ -37,7 +37,7 @@ def side(request, server_of, side_of):
 
 
 def given(side, **more):
-    return {"server": side.address(), "journal": {"migration": "orders"}, **more}
+    return {"server": side.address(), "migration": "orders", **more}
 
 
 def may_connect(side, user):
@@ -160,6 +160,6 @@ def test_p31_a_grant_by_another_is_refused(side, run_module):
 
 def test_an_unknown_database_and_a_bad_name_are_said(side, run_module):
     assert "no database nowhere" in run_module("pg_quiesce", given(side, databases=["nowhere"]))["msg"]
-    assert "cannot be the name" in run_module("pg_quiesce", given(side, journal={"migration": "A b"}))["msg"]
+    assert "cannot be the name" in run_module("pg_quiesce", given(side, migration="A b"))["msg"]
     later = run_module("pg_quiesce", {**given(side), "server": {"host": None}}, check=True)
     assert later["changed"] and not later["proof"]["proven"]

@@ -11,10 +11,11 @@ import signal
 
 import pytest
 
-from ansible_collections.cloudpg.migration.plugins.module_utils._cutover import hold, row, ways
+from ansible_collections.cloudpg.migration.plugins.module_utils._cutover import fence_work, hold, row, ways
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.line import Interrupted, signals_raised
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.timeline import OutOfTime, Timeline
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.ways import Way
+from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 
 
 @pytest.mark.parametrize("state, closed, decision", [
@@ -98,6 +99,29 @@ def test_p14_p18_a_target_that_would_not_get_everything_is_no_target(way, slot, 
     lasting, passing = ways.obstacles({"shop": way} if way else {}, ["shop"], {"slot": slot} if slot else {}, 100)
     assert (len(lasting), len(passing)) == ((0, 0) if not said else (0, 1) if passes else (1, 0))
     assert [said in one for one in lasting + passing] == ([True] if said else [])
+
+
+HELD = {"migration": "orders", "generation": 3, "holder": "me", "group_id": None}
+
+
+@pytest.mark.parametrize("migration, given, check, lock", [
+    ("orders", None, False, {"migration": "orders"}),
+    ("orders", HELD, False, HELD),
+    ("orders", {**HELD, "generation": None}, True, {"migration": "orders"}),
+])
+def test_r33_the_lock_is_the_one_that_was_given(migration, given, check, lock):
+    assert fence_work.lock_of({"migration": migration, "journal": given}, check) == lock
+
+
+@pytest.mark.parametrize("migration, given, said", [
+    ("A b", None, "cannot be the name"),
+    ("orders", {**HELD, "generation": None}, "is not held"),
+    ("orders", {**HELD, "group_id": "sg-1"}, "security group sg-1"),
+    ("orders", {**HELD, "migration": "crm"}, "of migration crm, not of orders"),
+])
+def test_r33_a_lock_that_holds_nothing_is_refused(migration, given, said):
+    with pytest.raises(MigrationError, match=said):
+        fence_work.lock_of({"migration": migration, "journal": given}, False)
 
 
 def test_the_lock_is_the_migrations_and_fits_into_a_bigint():
