@@ -20,7 +20,6 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 PAGE = CHECKOUT / "docs" / "sql-modules.md"
 LOGIN, OWNER = "migrator", "orders_owner"
 SCHEMA = """
-    CREATE SCHEMA sales;
     CREATE TABLE sales.customers (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text NOT NULL);
     CREATE TABLE sales.orders (id bigserial PRIMARY KEY, customer bigint NOT NULL REFERENCES sales.customers);
     CREATE TABLE sales.codes (code text NOT NULL UNIQUE, meaning text);
@@ -50,9 +49,11 @@ def sides(server_of, side_of):
     source.server.query(f"CREATE ROLE {OWNER} LOGIN PASSWORD '{SECRET}'; CREATE ROLE orders_report")
     for side, databases in ((source, ["orders"]), (target, ["orders", "reports"])):
         for name in databases:
-            side.server.query(f"CREATE DATABASE {name}" + (f" OWNER {OWNER}" if side is source else ""))
+            side.server.query(f"CREATE DATABASE {name}")
     source.server.query(grants("On the source"))
     target.server.query(grants("On the target"))
+    # The owner of the tables isn't the database's: whose member the login is brings it no CREATE there.
+    source.query(f"CREATE SCHEMA sales AUTHORIZATION {OWNER}")
     source.run(SCHEMA, OWNER)
     yield source, target
     for side, databases in ((target, ["orders", "reports"]), (source, ["orders"])):
