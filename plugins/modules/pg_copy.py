@@ -201,6 +201,13 @@ left:
   type: list
   elements: str
   returned: success
+entering:
+  description:
+    - Those of RV(left) that the subscription has already, but isn't in step with. Wait for them. To take them out of the
+      publication now would lose what is written meanwhile.
+  type: list
+  elements: str
+  returned: success
 findings:
   description: What stands against the copy, or should be known, each with C(id), C(object), C(reason) and C(cure).
   type: list

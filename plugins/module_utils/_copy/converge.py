@@ -100,14 +100,15 @@ def _result(
 ) -> dict[str, Any]:
     result = {
         **plan.result(), "slot": wish.slot, "lsn": None, "done": False, "table_count": 0, "bytes": 0, "rows": 0,
-        "left": [], "findings": [], "queries": first(engine.statements, str),
+        "left": [], "entering": [], "findings": [], "queries": first(engine.statements, str),
     }
     if seen is not None:
         findings = (found or seen).findings
         result |= {
             "lsn": seen.standing.lsn, "done": seen.decision.over, "table_count": len(seen.chosen),
             "bytes": sum(table.bytes for table in seen.chosen.values()), "rows": seen.standing.rows,
-            "left": sorted(seen.decision.left), "findings": first(findings, lambda one: one.as_dict()),
+            "left": sorted(seen.decision.left), "entering": sorted(seen.decision.entering),
+            "findings": first(findings, lambda one: one.as_dict()),
         }
     if engine.figures:
         result["progress"] = {**engine.figures, "reconnected": engine.restarts}
@@ -137,7 +138,7 @@ def _absent(wish: Wish, hold: Hold, check_mode: bool) -> dict[str, Any]:
             }, lambda _step: hold.guard())
         return {
             **plan.result(), "slot": None, "lsn": None, "done": False, "table_count": 0, "bytes": 0, "rows": 0,
-            "left": [], "findings": [], "queries": [],
+            "left": [], "entering": [], "findings": [], "queries": [],
         }
     finally:
         source.close()

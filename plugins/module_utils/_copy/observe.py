@@ -32,11 +32,11 @@ _PUBLISHED = """
     FROM pg_publication_tables p WHERE p.pubname = %s
 """
 _PUBLICATION = "SELECT EXISTS (SELECT FROM pg_publication WHERE pubname = %s)"
-_IN_STEP = """
-    SELECT format('%%I.%%I', n.nspname, c.relname) AS name
+_SUBSCRIBED = """
+    SELECT format('%%I.%%I', n.nspname, c.relname) AS name, r.srsubstate = 'r' AS in_step
     FROM pg_subscription s JOIN pg_subscription_rel r ON r.srsubid = s.oid JOIN pg_class c ON c.oid = r.srrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE s.subslotname = %s AND r.srsubstate = 'r' AND s.subdbid = (
+    WHERE s.subslotname = %s AND s.subdbid = (
         SELECT oid FROM pg_database WHERE datname = current_database()
     )
 """
@@ -102,8 +102,10 @@ def observe(wish: Wish, source: Wire, target: Wire, alive: bool = False) -> Obse
         if table.holds_rows and table.persistence == "p" and _below(name, {t.name for t in meant}, ours.parents):
             chosen.setdefault(name, table)
     slot = snapshot.slot_state(source, wish.slot) if wish.slot else None
-    in_step = [row["name"] for row in target.rows(_IN_STEP, (wish.slot,))] if wish.slot else []
-    decision = decide(standing, chosen, wish.slot, slot, alive, in_step)
+    subscribed = target.rows(_SUBSCRIBED, (wish.slot,)) if wish.slot else []
+    decision = decide(
+        standing, chosen, wish.slot, slot, alive, {row["name"]: row["in_step"] for row in subscribed}
+    )
     if decision.over:
         return Observed(standing, decision, Work(), chosen, slot=slot)
     theirs = catalogue.read(target)

@@ -18,7 +18,7 @@ from .ledger import Standing
 
 @dataclass(frozen=True)
 class Decision:
-    """``copy`` is copied by us, ``leave`` is left to the subscription, ``enter`` has come in by it.
+    """``copy`` is copied by us, ``leave`` is left to the subscription, ``enter`` has come in by it, ``entering`` does.
 
     ``begin`` starts a run: with a slot of its own when following. ``drop`` is an earlier run's slot, worth nothing now.
     """
@@ -28,6 +28,7 @@ class Decision:
     enter: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
+    entering: frozenset[str] = frozenset()
     begin: bool = False
     drop: bool = False
     over: bool = False
@@ -40,10 +41,12 @@ class Decision:
 
 def decide(
     standing: Standing, chosen: Collection[str], slot: str | None, slot_state: Mapping[str, Any] | None,
-    alive: bool, in_step: Collection[str],
+    alive: bool, subscribed: Mapping[str, bool],
 ) -> Decision:
-    """``alive``: the run's snapshot is still kept, by this very process. ``in_step``: tables a subscription on the
-    slot has in state ``r``. ``slot`` None: nothing follows the copy. Raises PgError where no way leads on.
+    """``alive``: the run's snapshot is still kept, by this very process. ``subscribed``: the tables of a subscription on
+    the slot, and whether each is in step (``r``). ``slot`` None: nothing follows the copy.
+
+    Raises PgError where no way leads on.
     """
     kept = standing.named(ledger.COPIED, ledger.ENTERED)
     left = standing.named(ledger.LEFT)
@@ -58,9 +61,10 @@ def decide(
     if slot is None:
         return Decision(copy=todo, kept=frozenset(kept), begin=bool(todo))
     _refuse_lost(standing, slot, slot_state, kept)
-    enter = frozenset(left & set(in_step))
+    enter = frozenset(name for name in left if subscribed.get(name))
     return Decision(
-        leave=todo, enter=enter, kept=frozenset(kept) | enter, left=(frozenset(left) | todo) - enter
+        leave=todo, enter=enter, kept=frozenset(kept) | enter, left=(frozenset(left) | todo) - enter,
+        entering=frozenset(left & set(subscribed)) - enter,
     )
 
 

@@ -32,40 +32,46 @@ def standing(state="copying", slot="s", **tables):
 
 
 def test_a_first_run_copies_everything():
-    found = decide(Standing(), {"a", "b"}, "s", None, False, [])
+    found = decide(Standing(), {"a", "b"}, "s", None, False, {})
     assert (found.copy, found.begin, found.drop, found.whole) == ({"a", "b"}, True, False, True)
 
 
 def test_p55_a_run_that_had_finished_nothing_starts_over_with_a_new_slot():
-    found = decide(standing(a="planned", b="planned"), {"a", "b"}, "s", SLOT, False, [])
+    found = decide(standing(a="planned", b="planned"), {"a", "b"}, "s", SLOT, False, {})
     assert (found.copy, found.begin, found.drop, found.leave) == ({"a", "b"}, True, True, frozenset())
 
 
 def test_p56_what_is_finished_stays_and_the_rest_is_left():
-    found = decide(standing(a="copied", b="planned"), {"a", "b", "new"}, "s", SLOT, False, [])
+    found = decide(standing(a="copied", b="planned"), {"a", "b", "new"}, "s", SLOT, False, {})
     assert (found.copy, found.leave, found.left) == (frozenset(), {"b", "new"}, {"b", "new"})
     assert found.kept == {"a"} and not found.begin and not found.whole
 
 
 def test_p56_what_has_come_in_completes_the_copy():
-    half = decide(standing(a="copied", b="left", c="left"), {"a", "b", "c"}, "s", SLOT, False, ["b"])
+    half = decide(standing(a="copied", b="left", c="left"), {"a", "b", "c"}, "s", SLOT, False, {"b": True})
     assert (half.enter, half.left, half.whole) == ({"b"}, {"c"}, False)
-    found = decide(standing(a="copied", b="left"), {"a", "b"}, "s", SLOT, False, ["a", "b"])
+    found = decide(standing(a="copied", b="left"), {"a", "b"}, "s", SLOT, False, {"a": True, "b": True})
     assert (found.enter, found.kept, found.whole, found.copy) == ({"b"}, {"a", "b"}, True, frozenset())
 
 
+def test_p56_what_is_coming_in_is_told_from_what_the_subscription_does_not_know():
+    subscribed = {"a": True, "b": False}
+    found = decide(standing(a="copied", b="left", c="left"), {"a", "b", "c"}, "s", SLOT, False, subscribed)
+    assert (found.left, found.entering, found.enter) == ({"b", "c"}, {"b"}, frozenset())
+
+
 def test_with_the_moment_still_kept_the_same_run_goes_on():
-    found = decide(standing(a="copied", b="planned"), {"a", "b", "new"}, "s", SLOT, True, [])
+    found = decide(standing(a="copied", b="planned"), {"a", "b", "new"}, "s", SLOT, True, {})
     assert (found.copy, found.leave, found.begin) == ({"b"}, frozenset(), False)
 
 
 def test_without_following_a_new_moment_serves_for_the_rest():
-    found = decide(standing(slot=None, a="copied", b="planned"), {"a", "b"}, None, None, False, [])
+    found = decide(standing(slot=None, a="copied", b="planned"), {"a", "b"}, None, None, False, {})
     assert (found.copy, found.begin) == ({"b"}, True)
 
 
 def test_a_copy_that_is_done_is_never_begun_again_whatever_is_there_now():
-    found = decide(standing("done", a="copied"), {"a", "new"}, "s", None, False, [])
+    found = decide(standing("done", a="copied"), {"a", "new"}, "s", None, False, {})
     assert found.over and not found.copy | found.leave
 
 
@@ -78,7 +84,7 @@ def test_a_copy_that_is_done_is_never_begun_again_whatever_is_there_now():
 ], ids=["foreign", "in use", "gone", "lost", "another"])
 def test_p14_a_slot_that_leads_nowhere_is_refused(ledger, slot, code):
     with pytest.raises(PgError) as told:
-        decide(ledger, {"a", "b"}, "s", slot, False, [])
+        decide(ledger, {"a", "b"}, "s", slot, False, {})
     assert told.value.code == code and "Cure" in told.value.message
 
 
