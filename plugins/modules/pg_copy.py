@@ -203,8 +203,8 @@ left:
   returned: success
 entering:
   description:
-    - Those of RV(left) that the subscription has already, but isn't in step with. Wait for them. To take them out of the
-      publication now would lose what is written meanwhile.
+    - Those of RV(left) that the subscription has already, but isn't in step with. Wait for them. To take them out of
+      the publication now would lose what is written meanwhile.
   type: list
   elements: str
   returned: success

@@ -43,8 +43,8 @@ def decide(
     standing: Standing, chosen: Collection[str], slot: str | None, slot_state: Mapping[str, Any] | None,
     alive: bool, subscribed: Mapping[str, bool],
 ) -> Decision:
-    """``alive``: the run's snapshot is still kept, by this very process. ``subscribed``: the tables of a subscription on
-    the slot, and whether each is in step (``r``). ``slot`` None: nothing follows the copy.
+    """``alive``: the run's snapshot is still kept, by this very process. ``subscribed``: the tables of a subscription
+    on the slot, and whether each is in step (``r``). ``slot`` None: nothing follows the copy.
 
     Raises PgError where no way leads on.
     """
