@@ -243,7 +243,8 @@ def converge(module, arm):
     params = {**module.params, "journal": lock_of(module.params, module.check_mode)}
     if params["max_outage"] <= 0:
         raise MigrationError("max_outage: there must be some time for it. Cure: give a number of seconds above 0.")
-    if any([not_there_yet(params[side], module.check_mode, side) for side in ("source", "target")]):
+    absent = [not_there_yet(params[side], module.check_mode, side) for side in ("source", "target")]
+    if any(absent):
         plan = Plan((Step("cutover", "cut over; what that takes can't be told before both servers are there"),))
         return {**plan.result(), "outcome": None, "steps": [], "outage_ms": None, "lsn": None}
 

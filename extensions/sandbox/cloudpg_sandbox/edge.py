@@ -83,8 +83,8 @@ class _Tls:
         self._flush()
 
     def _flush(self) -> None:
-        if self._leaving.pending:
-            self._raw.write(self._leaving.read())
+        if encrypted := self._leaving.read():
+            self._raw.write(encrypted)
 
 
 class EdgeFront(Front):

@@ -75,7 +75,7 @@ def _before(world: World) -> None:
     body = request.get_json(silent=True) if request.data else {}
     g.body = body if isinstance(body, dict) else {}
     g.params = {**(request.view_args or {}), **request.args.to_dict(), **g.body}
-    _, _, token = (given := request.headers.get("Authorization", "")).partition(":")
+    _name, _colon, token = (given := request.headers.get("Authorization", "")).partition(":")
     known = hmac.compare_digest(given.encode(), f"{TOKEN_ID}:{TOKEN}".encode())
     if not known and request.endpoint not in OPEN:
         raise ApiError("unauthorized", "The access token is invalid" if token else "A token is needed", 401)

@@ -26,7 +26,7 @@ _LETTERS = string.ascii_lowercase + string.digits
 
 def new_id() -> str:
     """An identifier as PlanetScale's look: twelve letters and digits."""
-    return "".join(secrets.choice(_LETTERS) for _ in range(12))
+    return "".join(secrets.choice(_LETTERS) for _place in range(12))
 
 
 def now() -> datetime:

@@ -112,11 +112,10 @@ class Cutover:
         except LeaseLost:
             raise
         except MigrationError as error:
-            failure = error
+            return self.settle(error)
         except Exception as error:
             # Whatever it is, nobody may be left held up by it.
-            failure = MigrationError(f"{type(error).__name__}: {error}.")
-        return self.settle(failure)
+            return self.settle(MigrationError(f"{type(error).__name__}: {error}."))
 
     def _decide(self, stand: Stand) -> str:
         """What is found is settled first: what isn't open is put back, and then a cutover may begin."""

@@ -13,7 +13,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Optional
 from urllib.error import HTTPError
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
             return None
 
 
-Fetch = Callable[[str, str, Mapping[str, str], bytes | None], Answer]
+Fetch = Callable[[str, str, Mapping[str, str], Optional[bytes]], Answer]
 
 
 @dataclass(frozen=True)

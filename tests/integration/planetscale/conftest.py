@@ -54,13 +54,13 @@ class Cloud:
 
     def call(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
         """The body of an answer which must not be an error."""
-        status, answer, _ = self.sandbox.planetscale(method, path, body, **options)
+        status, answer, _headers = self.sandbox.planetscale(method, path, body, **options)
         assert status < 400, (status, answer)
         return answer
 
     def refused(self, method: str, path: str, body: Any = None, **options: Any) -> tuple[int, str, str]:
         """Status, code and message of an answer which must be an error."""
-        status, answer, _ = self.sandbox.planetscale(method, path, body, **options)
+        status, answer, _headers = self.sandbox.planetscale(method, path, body, **options)
         assert status >= 400, (status, answer)
         return status, answer["code"], answer["message"]
 

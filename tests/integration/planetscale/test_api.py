@@ -56,7 +56,7 @@ def test_s2_a_database_that_cannot_be_is_refused(cloud: Any, change: dict[str, A
 
 def test_s1_a_list_comes_in_pages(cloud: Any, shop: str) -> None:
     roles = f"{DATABASES}/{shop}/branches/main/roles"
-    made = [cloud.make_role(shop, cloud.name("page"))["id"] for _ in range(2)]
+    made = [cloud.make_role(shop, cloud.name("page"))["id"] for _number in range(2)]
     first = cloud.call("GET", f"{roles}?per_page=2")
     second = cloud.call("GET", f"{roles}?per_page=2&page={first['next_page']}")
     assert (len(first["data"]), first["prev_page"], first["total_count"]) == (2, None, 3)
@@ -72,7 +72,7 @@ def test_s1_a_list_comes_in_pages(cloud: Any, shop: str) -> None:
 def test_s2_a_database_is_pending_until_it_is_ready(cloud: Any, faults: Any) -> None:
     name = cloud.name("slow")
     faults("slow_transition", identifier=name, transition="creating", factor=100_000)
-    status, answer, _ = cloud.sandbox.planetscale("POST", DATABASES, {**BODY, "name": name})
+    status, answer, _headers = cloud.sandbox.planetscale("POST", DATABASES, {**BODY, "name": name})
     assert (status, answer["state"]) == (201, "pending")
     roles = f"{DATABASES}/{name}/branches/main/roles"
     assert cloud.refused("POST", roles, {"name": "early"})[:2] == (422, "unprocessable")
@@ -109,7 +109,7 @@ def test_s5_a_change_goes_through_its_states_and_nothing_to_change_is_204(cloud:
     changes = f"{DATABASES}/{shop}/branches/main/changes"
     wanted = {"parameters": {"pgconf": {"max_worker_processes": "10"}}}
     faults("slow_transition", identifier=shop, transition="modifying", factor=100_000)
-    status, change, _ = cloud.sandbox.planetscale("PATCH", changes, wanted)
+    status, change, _headers = cloud.sandbox.planetscale("PATCH", changes, wanted)
     assert status == 200
     wait_until(lambda: cloud.call("GET", f"{changes}/{change['id']}")["state"] == "pending")
     assert cloud.sandbox.planetscale("PATCH", changes, wanted)[0] == 204
@@ -155,7 +155,7 @@ def test_a_change_that_is_refused_is_canceled_and_changes_nothing(cloud: Any, sh
 ])
 def test_s5_a_parameter_that_cannot_be_is_refused(cloud: Any, shop: str, wanted: dict[str, Any], said: str) -> None:
     path = f"{DATABASES}/{shop}/branches/main/changes"
-    status, _, message = cloud.refused("PATCH", path, {"parameters": wanted})
+    status, _code, message = cloud.refused("PATCH", path, {"parameters": wanted})
     assert status == 422
     assert said in message
 

@@ -91,7 +91,7 @@ def description() -> Description:
 
 @pytest.mark.timeout(400)
 def test_s7_the_operations_are_the_published_ones(description: Description) -> None:
-    published = {name: (method, path) for name, (method, path, _) in description.operations.items()}
+    published = {name: (method, path) for name, (method, path, _known) in description.operations.items()}
     assert {name: published.get(name) for name in OPERATIONS} == OPERATIONS
 
 
@@ -101,7 +101,7 @@ def fetch(cloud: Any, description: Description, operation: str, body: Any = None
     asked = dict(part.split("=", 1) for part in query.split("&") if part)
     description.check_request(operation, body or {}, asked)
     where = place.format(organization="sandbox", **path) + (f"?{query}" if query else "")
-    status, answer, _ = cloud.sandbox.planetscale(method, where, body)
+    status, answer, _headers = cloud.sandbox.planetscale(method, where, body)
     assert status < 400, (operation, status, answer)
     description.check_answer(operation, status, answer)
     return answer
@@ -176,7 +176,7 @@ def test_s7_the_modules_ask_for_nothing_that_the_api_does_not_know(
     asked = set()
     for entry in cloud.sandbox.log(since):
         asked.add(entry["operation"])
-        _, path, known = description.operations[entry["operation"]]
+        _method, path, known = description.operations[entry["operation"]]
         named = {one["name"] for one in description.resolved(known.get("parameters", []), strict=False)}
         body = {key: value for key, value in entry["params"].items() if key not in named and f"{{{key}}}" not in path}
         # A parameter of the query that isn't known is left over here, and refused as a part of the body.

@@ -52,7 +52,7 @@ def test_s4_a_password_goes_into_the_password_file_and_nowhere_else(
     made = run_module("planetscale_role", login, diff=True)
     first, second = path.read_text().splitlines()
     assert second == "other:5432:*:somebody:their-own-password"
-    host, _, _, user, password = first.split(":")
+    host, _port, _database, user, password = first.split(":")
     assert (host, user) == (made["role"]["host"], made["role"]["username"])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert connect(cloud, made["role"], login["passfile"]) == made["role"]["base_username"]

@@ -81,7 +81,7 @@ def test_s1_pages_are_followed_to_the_last() -> None:
         answer(200, {"data": [{"id": 1}], "next_page": 2}), answer(200, {"data": [{"id": 2}], "next_page": None}),
     ])
     assert [one["id"] for one in service.api().databases()] == [1, 2]
-    assert [url.rsplit("?", 1)[1] for _, url in service.asked] == ["page=1&per_page=100", "page=2&per_page=100"]
+    assert [url.rsplit("?", 1)[1] for _try, url in service.asked] == ["page=1&per_page=100", "page=2&per_page=100"]
 
 
 @pytest.mark.parametrize(("attempt", "retry_after", "pause"), [
