@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ansible.module_utils import basic
+from ansible.module_utils import _internal, basic
 
 MODULES = "ansible_collections.cloudpg.migration.plugins.modules"
 
@@ -69,6 +69,8 @@ def start(
             signal.signal(number, signal.SIG_DFL)
         basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()
         basic._ANSIBLE_PROFILE = "legacy"
+        # As on a host of its own: whatever of Ansible's other half was imported by tests that ran before.
+        _internal.is_controller = False
         prepare()
         module.main()
         code = 0
