@@ -51,7 +51,9 @@ sanity: .venv/.ready  ## ansible-test sanity on a copy of the tracked files
 
 molecule: .venv/.ready $(LINK) pgbouncer  ## a scenario a path, on the sandbox, with live writes
 	@echo "== molecule"
-	@molecule test --all --no-command-borders
+	@mkdir -p $(BUILD)
+	@molecule test --all --no-command-borders 2>&1 | tee $(BUILD)/molecule.log \
+	  || { echo "== what failed"; grep -aE -A 8 'fatal:|FAILED!|\[ERROR\]' $(BUILD)/molecule.log | tail -n 60; exit 1; }
 
 # The tests wait for servers most of the time: more of them at once than there are cores, each with a sandbox of its own.
 pytest: .venv/.ready $(LINK) pgbouncer  ## unit, integration and packaging tests

@@ -39,8 +39,6 @@ def main(path: str, place: Path) -> None:
     signal.signal(signal.SIGTERM, _end)
     with ExitStack() as stack:
         place.mkdir(parents=True, exist_ok=True)
-        for name in ("stand.json", "rest", "judge", "verdict.json"):
-            (place / name).unlink(missing_ok=True)
         _write(place / "pid", os.getpid())
         stack.callback((place / "pid").unlink)
         directory = Path(tempfile.mkdtemp(prefix="cloudpg-molecule-"))
