@@ -69,7 +69,7 @@ test-matrix: .venv/.ready $(LINK)  ## the unit tests with other versions of ansi
 chaos: .venv/.ready $(LINK) pgbouncer  ## kills runs at every step and checks that nothing was lost
 	@python tests/chaos
 
-bench: .venv/.ready $(LINK) pgbouncer  ## measures copying and comparing, beside what else does it
+bench: .venv/.ready $(LINK) pgbouncer  ## measures what takes time, beside what else does it
 	@python tests/bench
 
 sandbox: .venv/.ready  ## starts the sandbox and prints its environment (`python extensions/sandbox down` stops it)

@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+ABREAST = 4  # others on one line
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -91,11 +93,13 @@ def table(measured: Sequence[Measured]) -> str:
     rows = [("bench", "value", "target", "met", "others")]
     for one in measured:
         sign = "<=" if one.at_most else ">="
+        others = [f"{name} {_number(value)}" for name, value in one.peers.items()]
+        lines = [", ".join(others[place:place + ABREAST]) for place in range(0, len(others), ABREAST)] or [""]
         rows.append((
             one.name, f"{_number(one.value)} {one.unit}",
-            "-" if one.target is None else f"{sign} {_number(one.target)}", _said(one.met),
-            ", ".join(f"{name} {_number(value)}" for name, value in one.peers.items()),
+            "-" if one.target is None else f"{sign} {_number(one.target)}", _said(one.met), lines[0],
         ))
+        rows += [("", "", "", "", line) for line in lines[1:]]
         rows += [
             (f"  / {peer}", f"{ratio['value']:.2f}", f"<= {ratio['target']:.2f}", _said(ratio["met"]), "")
             for peer, ratio in one.ratios.items()

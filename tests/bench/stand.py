@@ -39,6 +39,17 @@ SETTINGS = {
     "autovacuum": "off", "max_sync_workers_per_subscription": "2", "max_connections": "100",
 }
 POLL = 0.02
+# A process begins with the peak of the one it was forked from, which therefore has to be a small one.
+WEIGH = """
+import os, sys
+pid = os.fork()
+if not pid:
+    os.execv(sys.argv[2], sys.argv[2:])
+_pid, status, used = os.wait4(pid, 0)
+with open(sys.argv[1], "w") as peak:
+    peak.write(str(used.ru_maxrss))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
 
 
 class BenchError(Exception):
@@ -164,17 +175,24 @@ class Bench:
 
     def module(self, name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Run a module as Ansible does, in a process of its own; raises BenchError when it fails."""
-        given = self._home / f"{name}.json"
+        return self.weighed(name, arguments)[0]
+
+    def weighed(self, name: str, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], float, float]:
+        """A module's result, its seconds, and the MiB of the largest of its processes when it was largest."""
+        given, peak = self._home / f"{name}.json", self._home / f"{name}.peak"
         given.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": dict(arguments)}), encoding="utf-8")
+        module = str(CHECKOUT / "plugins" / "modules" / f"{name}.py")
+        began = time.perf_counter()
         answer = subprocess.run(
-            [sys.executable, str(CHECKOUT / "plugins" / "modules" / f"{name}.py"), str(given)],
+            [sys.executable, "-ISc", WEIGH, str(peak), sys.executable, module, str(given)],
             capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(COLLECTIONS)},
         )
+        seconds = time.perf_counter() - began
         said = answer.stdout.strip()
         told = json.loads(said) if said.startswith("{") else {"failed": True, "msg": answer.stderr}
         if told.get("failed"):
             raise BenchError(f"{name}: {told.get('msg')}")
-        return told
+        return told, seconds, int(peak.read_text(encoding="utf-8")) / 1024
 
 
 def link_checkout() -> None:

@@ -56,16 +56,23 @@ _WITHOUT_EQUALITY = """
           WHERE k.castmethod = 'b' AND k.castcontext = 'i')
 """
 
-# What types consist of: domains, arrays, composites. A table's row is a type as well, but hardly ever a column's.
+# What types consist of: domains, arrays, composites. A table's row is a type as well, but hardly ever a column's; which
+# are is gathered first: asked row by row, 10,000 tables took more than ten minutes.
 _MADE_OF = """
+    WITH used AS MATERIALIZED (
+        SELECT DISTINCT coalesce(nullif(t.typelem, 0), t.oid) AS type
+        FROM (SELECT DISTINCT atttypid FROM pg_attribute) u JOIN pg_type t ON t.oid = u.atttypid
+    ), rows_of AS MATERIALIZED (
+        SELECT oid, reltype FROM pg_class WHERE relkind = 'c'
+        UNION ALL
+        SELECT c.oid, c.reltype FROM pg_class c JOIN used u ON u.type = c.reltype WHERE c.relkind IN ('r', 'p')
+    )
     SELECT oid::bigint AS whole, typbasetype::bigint AS part FROM pg_type WHERE typtype = 'd'
     UNION ALL
     SELECT oid::bigint, typelem::bigint FROM pg_type WHERE typelem <> 0 AND typlen = -1
     UNION ALL
-    SELECT c.reltype::bigint, a.atttypid::bigint
-    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
-    WHERE a.attnum > 0 AND NOT a.attisdropped AND (c.relkind = 'c' OR (c.relkind IN ('r', 'p') AND c.reltype IN (
-        SELECT coalesce(nullif(t.typelem, 0), t.oid) FROM pg_attribute u JOIN pg_type t ON t.oid = u.atttypid)))
+    SELECT c.reltype::bigint, a.atttypid::bigint FROM rows_of c JOIN pg_attribute a ON a.attrelid = c.oid
+    WHERE a.attnum > 0 AND NOT a.attisdropped
 """
 
 _COLUMNS = """
