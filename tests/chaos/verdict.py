@@ -83,7 +83,7 @@ def _ledger(
 
 
 def _unflushed(told: dict[str, Any]) -> bool:
-    return all("synchronous_commit=off" in str(finding) for finding in told["findings"])
+    return all(finding.get("asynchronous") for finding in told["findings"])
 
 
 def leftovers(stand: Stand, runs: Sequence[Run]) -> list[str]:
