@@ -13,6 +13,7 @@ description:
   - Looks at both sides of each database that is moved, at publication, slot, subscription and the ledger of the copy.
   - Says what is wrong, such as a slot that is lost, a worker that ends again and again, a subscription that an error
     has switched off, tables that are published and not subscribed to, and DDL on the source since the beginning.
+  - A target without O(target.host) isn't there yet.
 extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.read_only
@@ -102,7 +103,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address impo
 def look(params, check_mode):
     if not_there_yet(params["source"], check_mode, "source"):
         return {"databases": [], "holder": None, "events": {}}
-    target = None if not_there_yet(params["target"], check_mode, "target") else params["target"]
+    target = params["target"] if params["target"]["host"] else None
     return standing.look(params["source"], target, params["migration"], params["databases"], params["patience"])
 
 

@@ -15,6 +15,8 @@ description:
     a lease of 60 seconds by the server's own clock.
   - A lease that has lapsed is taken over with the next generation. A run that was only asleep then finds that it has
     lost the lock.
+  - A target without O(target.host) isn't there yet. The source holds the lock alone then. Once the target is there,
+    V(held) with the O(journal) that is held takes the target's side for the same holder.
 notes:
   - The login needs C(CREATE) on the database of either side, once, to make the schema.
 extends_documentation_fragment:
@@ -153,6 +155,8 @@ actions:
   returned: always
 """
 
+from contextlib import ExitStack
+
 from ansible_collections.cloudpg.migration.plugins.module_utils._journal import JOURNAL, check_name
 from ansible_collections.cloudpg.migration.plugins.module_utils._module import run
 from ansible_collections.cloudpg.migration.plugins.module_utils._pg import lease_work
@@ -162,11 +166,13 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection i
 
 def body(params, check_mode):
     check_name(params["journal"]["migration"])
-    missing = [not_there_yet(params[side], check_mode, side) for side in ("source", "target")]
+    sides = ["source", "target"] if params["target"]["host"] else ["source"]
+    missing = [not_there_yet(params[side], check_mode, side) for side in sides]
     if any(missing):
         return lease_work.result(params["journal"]["migration"])
-    with connect(params["source"]) as source, connect(params["target"]) as target:
-        return lease_work.go(source, target, params, check_mode)
+    with ExitStack() as stack:
+        source, *target = [stack.enter_context(connect(params[side])) for side in sides]
+        return lease_work.go(source, target[0] if target else None, params, check_mode)
 
 
 def main():

@@ -45,7 +45,8 @@ def look(
         names = [row["name"] for row in server.databases(near, wanted) if wanted or row["name"] not in NOT_USERS]
         there = {row["name"] for row in server.databases(far, ())} if far else set()
         events = journal.read(far, migration) if far else {}
-        held = _holder(far, migration) if far else None
+        # Without a target the source holds the lock alone.
+        held = _holder(far or near, migration)
     return {
         "databases": [
             _database(source, target if name in there else None, migration, name, events, patience) for name in names

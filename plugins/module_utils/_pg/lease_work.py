@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._errors import LeaseLost
 from .._journal import Queue, holder_of_this_run, merge
 from .._plan import Plan, Step
 from . import journal, lease
@@ -27,34 +28,72 @@ def result(
     }
 
 
-def go(source: Session, target: Session, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Bring the lock into the state that is asked for. Raises PgError (code ``held``) and LeaseLost."""
+def go(source: Session, target: Session | None, params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Bring the lock into the state that is asked for. Raises PgError (code ``held``) and LeaseLost.
+
+    ``target`` None is one that isn't there yet: the source holds the lock alone until a later call has both.
+    """
     held, migration, taken_over = dict(params["journal"]), params["journal"]["migration"], False
+    sides = tuple(side for side in (source, target) if side)
     if params["state"] == "absent":
-        return _absent((source, target), held, check_mode)
+        return _absent(sides, held, check_mode)
     if check_mode:
-        return result(migration, events=_events(source, target, migration))
+        return result(migration, events=_events(sides, migration))
     if params["state"] == "released":
-        for side in (target, source):
-            lease.release(side, held)
-        return result(migration, events=_events(source, target, migration))
+        # A target that came to be meanwhile, and whose lock this run never took, isn't its to give back.
+        for side in reversed(sides):
+            if side is source or lease.read(side, migration)[0] >= (held["generation"] or 0):
+                lease.release(side, held)
+        return result(migration, events=_events(sides, migration))
     if held["generation"]:
-        for side in (source, target):
-            lease.renew(side, held)
-    else:
+        lease.renew(source, held)
+        if target:
+            taken_over = _join(target, held, params)
+    elif target:
         held, taken_over = _take(source, target, params)
+    else:
+        held, taken_over = _take_alone(source, params)
     if params["events"]:
-        for side in (source, target):
+        for side in sides:
             with side.transaction():
                 lease.renew(side, held)
                 journal.record(side, migration, [journal.Entry(**event) for event in params["events"]], held["holder"])
-    return result(migration, held, taken_over, _events(source, target, migration))
+    return result(migration, held, taken_over, _events(sides, migration))
+
+
+def _queue(params: Mapping[str, Any]) -> Queue:
+    return Queue(params["take_over"], params["wait_timeout"])
+
+
+def _take_alone(source: Session, params: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """The source's side, while there is no other."""
+    migration, holder = params["journal"]["migration"], holder_of_this_run(params["job"])
+    first, over = lease.acquire(source, migration, holder, _queue(params))
+    return {"migration": migration, "generation": first.generation, "holder": holder, "group_id": None}, over
+
+
+def _join(target: Session, held: Mapping[str, Any], params: Mapping[str, Any]) -> bool:
+    """The target's side for who holds the source; renewed where this run has it. Whether another's was taken over."""
+    migration, generation = held["migration"], held["generation"]
+    if lease.read(target, migration)[0] == generation:
+        lease.renew(target, held)
+        return False
+    taken, over = lease.acquire(target, migration, held["holder"], _queue(params), generation)
+    if taken.generation != generation:
+        lease.release(target, {**held, "generation": taken.generation})
+        raise LeaseLost(
+            f"migration {migration} on {target.where}: its lock has been taken {taken.generation - 1} times, the"
+            f" source's {generation} times: they don't belong together. Nothing was changed. Cure: run again, which"
+            " takes both sides at once.",
+            code="lease_lost",
+        )
+    return over
 
 
 def _take(source: Session, target: Session, params: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """Both sides, the source first: who has that one only has to wait for the target, and nobody waits for them."""
     migration, holder = params["journal"]["migration"], holder_of_this_run(params["job"])
-    queue = Queue(params["take_over"], params["wait_timeout"])
+    queue = _queue(params)
     behind, _other = lease.read(target, migration)
     first, over = lease.acquire(source, migration, holder, queue, behind + 1)
     held = {"migration": migration, "generation": first.generation, "holder": holder, "group_id": None}
@@ -71,7 +110,7 @@ def _take(source: Session, target: Session, params: Mapping[str, Any]) -> tuple[
     return held, over or over_there
 
 
-def _absent(sides: tuple[Session, Session], held: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+def _absent(sides: tuple[Session, ...], held: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
     """Forget it on both sides. The run's own lock is no change, unless there was something to remember."""
     migration = held["migration"]
     remembering = [side.where for side in sides if journal.read(side, migration)]
@@ -90,5 +129,5 @@ def _absent(sides: tuple[Session, Session], held: Mapping[str, Any], check_mode:
     return result(migration, plan=plan)
 
 
-def _events(source: Session, target: Session, migration: str) -> dict[str, Any]:
-    return merge([event for side in (source, target) for event in journal.read(side, migration).values()])
+def _events(sides: tuple[Session, ...], migration: str) -> dict[str, Any]:
+    return merge([event for side in sides for event in journal.read(side, migration).values()])

@@ -125,3 +125,69 @@ def test_absent_forgets_this_migration_and_removes_the_schema_with_the_last_one(
 def test_what_can_not_be_is_named(hold, wrong, words):
     told = hold(**wrong)
     assert told["failed"] and [word for word in words if word not in told["msg"]] == []
+
+
+def test_a_source_whose_target_isnt_there_yet_holds_the_lock_alone_until_it_is(sides, run_module):
+    source, target = sides
+
+    def go(there, journal=None, **options):
+        address = target.address() if there else {**target.address(), "host": None}
+        return run_module("pg_journal", {
+            "source": source.address(), "target": address, "journal": journal or {"migration": NAME}, **options,
+        })
+
+    held = go(False)["journal"]
+    assert source.query("SELECT generation, holder FROM cloudpg_migration.lease") == [(1, held["holder"])]
+    assert target.query("SELECT FROM pg_namespace WHERE nspname = 'cloudpg_migration'") == []
+    assert go(True, held, events=[{"id": "made", "object": "shop", "now": 1}])["journal"] == held
+    for side in sides:
+        assert side.query("SELECT generation, holder FROM cloudpg_migration.lease") == [(1, held["holder"])]
+    lapse(*sides)
+    assert go(True, held)["journal"] == held
+    assert target.query("SELECT until > now() FROM cloudpg_migration.lease") == [(True,)]
+    assert go(True, held, state="released")["journal"]["holder"] is None
+    again = go(False)["journal"]
+    assert again["generation"] == 2
+    given = go(True, again, state="released")
+    assert not given.get("failed"), "a target whose side was never taken is none to give back"
+    assert source.query("SELECT holder FROM cloudpg_migration.lease") == [(None,)]
+
+
+def test_r33_a_target_that_another_run_holds_is_not_joined(sides, run_module):
+    source, target = sides
+
+    def go(there, journal=None, **options):
+        address = target.address() if there else {**target.address(), "host": None}
+        return run_module("pg_journal", {
+            "source": source.address(), "target": address, "journal": journal or {"migration": NAME},
+            "wait_timeout": 0, **options,
+        })
+
+    first = go(True)["journal"]
+    source.query("UPDATE cloudpg_migration.lease SET until = now() - interval '1 second'")
+    second = go(False)["journal"]
+    refused = go(True, second)
+    assert (refused["failed"], refused["code"]) == (True, "held") and first["holder"] in refused["msg"]
+    lapse(target)
+    joined = go(True, second)
+    assert (joined["taken_over"], joined["journal"]) == (True, second)
+    assert go(True, first)["code"] == "lease_lost"
+
+
+def test_a_target_that_has_seen_more_runs_than_the_source_is_not_of_this_migration(sides, run_module):
+    source, target = sides
+    for _turn in range(2):
+        told = run_module("pg_journal", {
+            "source": target.address(), "target": {"host": None}, "journal": {"migration": NAME},
+        })
+        run_module("pg_journal", {
+            "source": target.address(), "target": {"host": None}, "journal": told["journal"], "state": "released",
+        })
+    alone = run_module("pg_journal", {
+        "source": source.address(), "target": {"host": None}, "journal": {"migration": NAME},
+    })["journal"]
+    refused = run_module("pg_journal", {
+        "source": source.address(), "target": target.address(), "journal": alone,
+    })
+    assert (refused["failed"], refused["code"]) == (True, "lease_lost") and "run again" in refused["msg"]
+    assert target.query("SELECT holder FROM cloudpg_migration.lease") == [(None,)]
