@@ -33,14 +33,14 @@ class ActionModule(WaitAction):
         return wanted, args
 
     def look(self, result, wanted):
-        seen = phase.document(
-            wanted["migration"], "logical", result["databases"], acknowledged=wanted["acknowledged"]
-        )
+        seen = phase.document(wanted["migration"], "logical", result, wanted["acknowledged"])
         # A slot that is lost has no position.
         positions = [one["bytes_behind"] for one in result["databases"]]
         behind = max(positions, default=None) if None not in positions else None
         there = seen["phase"] == phase.REPLICATING
-        if not wanted["whole"]:
+        if seen["phase"] == phase.OPEN:
+            there = all(phase.follows(one["back"]) for one in result["databases"])
+        elif not wanted["whole"]:
             there = bool(positions) and all(map(phase.follows, result["databases"]))
         parts = [seen["sentence"], *([] if behind is None else [f"{size(behind)} behind"]), *seen["blockers"]]
         hard = [one for one in seen["blockers"] if not one.startswith(PASSING)]

@@ -11,7 +11,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._logical import 
 
 def logical_status(seen, migration, path="logical", acknowledged=()):
     """The status document from what ``logical_info`` returned."""
-    return phase.document(migration, path, seen["databases"], seen["holder"], acknowledged)
+    return phase.document(migration, path, seen, acknowledged)
 
 
 class FilterModule:

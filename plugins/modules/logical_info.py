@@ -11,6 +11,7 @@ version_added: 1.0.0
 author: cloudpg.migration contributors (@cloudpg)
 description:
   - Looks at both sides of each database that is moved, at publication, slot, subscription and the ledger of the copy.
+  - Reads in the journals which side serves, and whether a cutover is half-way. The way back is looked at as well.
   - Says what is wrong, such as a slot that is lost, a worker that ends again and again, a subscription that an error
     has switched off, tables that are published and not subscribed to, and DDL on the source since the beginning.
   - A target without O(target.host) isn't there yet.
@@ -35,7 +36,7 @@ options:
     type: int
     default: 6
 notes:
-  - The logins need CONNECT on the databases, and that of the target USAGE on the schema C(cloudpg_migration).
+  - The logins need CONNECT on the databases, and USAGE on the schema C(cloudpg_migration).
 seealso:
   - module: cloudpg.migration.pg_subscription
   - module: cloudpg.migration.logical_wait
@@ -63,6 +64,11 @@ databases:
     slot:
       description: The name of its slot on the source.
       type: str
+    back:
+      description:
+        - The way back, with C(publication) on the target, C(slot) and C(bytes_behind) there, the C(subscription) on the
+          source, and what is C(broken) of it, in sentences.
+      type: dict
     target:
       description: Whether the target has it.
       type: bool
@@ -70,7 +76,7 @@ databases:
       description: Whether the source has the migration's publication.
       type: bool
     bytes_behind:
-      description: How far the slot is behind what the source has flushed; null without a slot.
+      description: How far the slot of the side that serves is behind what it has flushed; null without a slot.
       type: int
     copy:
       description: The ledger of the copy with C(state), C(tables), C(ready), C(left), C(progress); null without one.
@@ -85,6 +91,31 @@ databases:
       description: What is wrong or worth knowing, the first 100.
       type: list
       elements: dict
+serves:
+  description: The side that takes the writes, V(source) or V(target).
+  type: str
+  returned: success
+halfway:
+  description: The direction, V(there) or V(back), of a cutover that is under way or was left; null without one.
+  type: str
+  returned: success
+returned:
+  description: Whether the source serves again after a cutover.
+  type: bool
+  returned: success
+finished:
+  description: Whether the migration is over.
+  type: bool
+  returned: success
+closed:
+  description: The sides that the migration holds closed.
+  type: list
+  elements: str
+  returned: success
+opened_at:
+  description: When the side that serves was opened by a cutover; null before one.
+  type: str
+  returned: success
 holder:
   description: Who holds the migration, with C(holder), C(since), C(until) and C(generation); null when nobody does.
   type: dict
@@ -102,7 +133,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.address impo
 
 def look(params, check_mode):
     if not_there_yet(params["source"], check_mode, "source"):
-        return {"databases": [], "holder": None, "events": {}}
+        return standing.NOTHING
     target = params["target"] if params["target"]["host"] else None
     return standing.look(params["source"], target, params["migration"], params["databases"], params["patience"])
 

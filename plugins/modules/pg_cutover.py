@@ -51,7 +51,9 @@ options:
     elements: str
     default: []
   keep:
-    description: Logins that may go on connecting to the source; see M(cloudpg.migration.pg_quiesce).
+    description:
+      - Logins that may go on connecting to a side that is closed, as far as it has them. What the target was closed
+        with belongs here; see M(cloudpg.migration.pg_quiesce).
     type: list
     elements: str
     default: []

@@ -54,6 +54,13 @@ options:
       group_id:
         description: Not used here; the lock of M(cloudpg.migration.aws_journal) has it.
         type: str
+  remember:
+    description:
+      - Ids of entries that stay in the journal of the target with O(state=absent). By them a later run knows what this
+        migration has come to.
+    type: list
+    elements: str
+    default: []
   take_over:
     description: Take the lock from another run at once, without waiting for its lease to lapse.
     type: bool
@@ -183,6 +190,7 @@ def main():
             "target": address_spec(),
             "state": {"type": "str", "choices": ["held", "released", "absent"], "default": "held"},
             "journal": JOURNAL,
+            "remember": {"type": "list", "elements": "str", "default": []},
             "take_over": {"type": "bool", "default": False},
             "job": {"type": "str", "default": ""},
             "wait_timeout": {"type": "int", "default": 75},

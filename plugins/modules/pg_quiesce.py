@@ -49,6 +49,7 @@ options:
     description:
       - Logins that may go on connecting, beside O(server.user) and those by which the migration's changes are fetched.
       - Their sessions end all the same.
+      - One that the server doesn't have is left out.
     type: list
     elements: str
     default: []

@@ -255,7 +255,8 @@ _COMMON_SETTINGS = """
     'array_nulls', 'bytea_output', 'backslash_quote', 'row_security', 'xmloption', 'search_path'
 """
 
-# A session's own values would show what the comparison has set: what it would have had without.
+# A session's own values would show what the comparison has set: what it would have had without. What pg_quiesce sets
+# on the side that is closed is no difference.
 SETTINGS = f"""
     SELECT s.name AS object, '' AS part, s.reset_val AS definition FROM pg_settings s
     WHERE s.name IN ({_COMMON_SETTINGS})
@@ -264,7 +265,8 @@ SETTINGS = f"""
            || CASE WHEN d.setrole <> 0 AND d.setdatabase <> 0 THEN ' in the database' ELSE '' END,
            split_part(one, '=', 1), substr(one, strpos(one, '=') + 1)
     FROM pg_db_role_setting d, unnest(d.setconfig) one
-    WHERE d.setdatabase = 0 OR d.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+    WHERE (d.setdatabase = 0 OR d.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
+      AND split_part(one, '=', 1) <> 'default_transaction_read_only'
     UNION ALL
     SELECT 'database', 'encoding', concat_ws(' ', pg_encoding_to_char(encoding), datcollate, datctype)
     FROM pg_database WHERE datname = current_database()

@@ -113,9 +113,15 @@ class Fence:
         return fence.by_database(journal.read(self.home, self.migration, fence.PREFIX).values())
 
     def kept(self) -> set[str]:
-        """Who goes on connecting: the login itself, those asked for, and those who fetch the migration's changes."""
+        """Who goes on connecting: the login itself, those asked for, and those who fetch the migration's changes.
+
+        Both sides are asked to keep the same logins, and one that a server doesn't have can't be let in there.
+        """
         rows = self.home.rows(_SENDERS, (names.slots(self.migration, self.databases),))
-        return {self.login, *self.keep, *(row["login"] for row in rows if row["login"])}
+        asked = self.home.rows("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (list(self.keep),))
+        return {
+            self.login, *(row["rolname"] for row in asked), *(row["login"] for row in rows if row["login"]),
+        }
 
     def spared(self) -> set[int]:
         """The pids of this run, of the migration's walsenders and of its apply workers (P29)."""

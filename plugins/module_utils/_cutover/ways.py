@@ -22,6 +22,7 @@ from .._pg.gate import lsn_number
 from . import names
 
 _POLL = 0.002
+_READABLE = "SELECT has_column_privilege('pg_subscription', 'oid', 'SELECT')"
 
 _WAYS = """
     SELECT s.subname AS name, s.subenabled AS enabled, s.subslotname AS slot, s.subpublications AS publications,
@@ -66,6 +67,9 @@ def find(sessions: Mapping[str, Session], migration: str) -> dict[str, Way]:
     """The subscriptions that fetch changes into these databases, whichever way they lead, by database."""
     found = {}
     for database, session in sessions.items():
+        # Before 14 only superusers see subscriptions, and only they make them.
+        if not session.value(_READABLE):
+            continue
         rows = session.rows(_WAYS, (list(names.subscriptions(migration)),))
         if len(rows) > 1:
             raise PgError(

@@ -12,7 +12,9 @@ from typing import Any
 
 from .._compare import canonical, fingerprint
 from .._copy import ledger
-from .._findings import blocker
+from .._cutover.names import way_back
+from .._cutover.turn import SOURCE, TARGET, Turn, turn
+from .._findings import Finding, blocker, warning
 from .._journal import Event, stamp
 from .._pg import journal, lease, server
 from .._pg.connection import Session, connect
@@ -27,12 +29,21 @@ _POSITION = """
     SELECT pg_wal_lsn_diff(pg_current_wal_flush_lsn(), confirmed_flush_lsn)::bigint AS behind
     FROM pg_replication_slots WHERE slot_name = %s AND slot_type = 'logical' AND database = current_database()
 """
+# The catalogues that the journal keeps: of either side, when it began to serve.
+CATALOGUES = {SOURCE: "catalogue.", TARGET: "catalogue_of_target."}
 _PUBLICATION = "SELECT count(*) > 0 FROM pg_publication WHERE pubname = %s"
 
 
-def catalogue_event(database: str) -> str:
-    """The id of the journal entry that holds a database's catalogue as it was at the start (P50)."""
-    return f"catalogue.{database}"
+# What there is of a migration whose source isn't there yet.
+NOTHING: dict[str, Any] = {
+    "databases": [], "holder": None, "serves": SOURCE, "halfway": None, "returned": False, "finished": False,
+    "closed": [], "opened_at": None, "events": {},
+}
+
+
+def catalogue_event(database: str, side: str = SOURCE) -> str:
+    """The id of the journal entry that holds a database's catalogue as it was when that side began to serve (P50)."""
+    return f"{CATALOGUES[side]}{database}"
 
 
 def look(
@@ -44,15 +55,26 @@ def look(
         far = stack.enter_context(connect(target)) if target else None
         names = [row["name"] for row in server.databases(near, wanted) if wanted or row["name"] not in NOT_USERS]
         there = {row["name"] for row in server.databases(far, ())} if far else set()
-        events = journal.read(far, migration) if far else {}
+        events = {SOURCE: journal.read(near, migration), TARGET: journal.read(far, migration) if far else {}}
         # Without a target the source holds the lock alone.
         held = _holder(far or near, migration)
+    whose = turn(events[SOURCE], events[TARGET], names)
     return {
         "databases": [
-            _database(source, target if name in there else None, migration, name, events, patience) for name in names
+            _database(source, target if name in there else None, migration, name, events, whose, patience)
+            for name in names
         ],
         "holder": held,
-        "events": {name: event.as_dict() for name, event in events.items() if not name.startswith("catalogue.")},
+        "serves": whose.serves,
+        "halfway": whose.halfway,
+        "returned": whose.returned,
+        "finished": whose.finished,
+        "closed": list(whose.closed),
+        "opened_at": whose.opened_at,
+        "events": {
+            name: event.as_dict() for name, event in events[TARGET].items()
+            if not name.startswith(tuple(CATALOGUES.values()))
+        },
     }
 
 
@@ -68,29 +90,56 @@ def _holder(session: Session, migration: str) -> dict[str, Any] | None:
 
 def _database(
     source: Mapping[str, Any], target: Mapping[str, Any] | None, migration: str, name: str,
-    events: Mapping[str, Event], patience: float,
+    events: Mapping[str, Mapping[str, Event]], whose: Turn, patience: float,
 ) -> dict[str, Any]:
-    own, slot = object_name(migration), slot_name(migration, name)
     with ExitStack() as stack:
         near = stack.enter_context(connect(source, name))
         far = stack.enter_context(connect(target, name)) if target else None
-        seen = {
-            "name": name,
-            "slot": slot,
-            "target": far is not None,
-            "publication": near.value(_PUBLICATION, (own,)),
-            "bytes_behind": next((row["behind"] for row in near.rows(_POSITION, (slot,))), None),
-            "copy": _copy(far, migration) if far else None,
-            "catalogue": catalogue_event(name) in events,
-        }
-        subscription, found = _subscription(near, far, own, slot, patience) if far else (None, [])
-        found += _drift(near, name, events.get(catalogue_event(name)))
-    return {**seen, "subscription": subscription, "findings": as_dicts(found)}
+        copied = _copy(far, migration) if far else None
+        forward = _way(near, far, migration, name, patience)
+        back = _way(far, near, way_back(migration), name, patience)
+        serving = near if whose.serves == SOURCE else far
+        found = list(open_early(name, copied, whose))
+        running, idle = (forward, back) if whose.serves == SOURCE else (back, forward)
+        found += running.pop("found")
+        found += broken(name, forward, back, idle.pop("found"), whose)
+        if serving:
+            found += _drift(serving, name, events[TARGET].get(catalogue_event(name, whose.serves)), whose.serves)
+    return {
+        "name": name,
+        "slot": forward["slot"],
+        "target": target is not None,
+        "publication": forward["publication"],
+        "bytes_behind": running["bytes_behind"],
+        "copy": copied,
+        "catalogue": catalogue_event(name) in events[TARGET],
+        "subscription": forward["subscription"],
+        "back": back,
+        "findings": as_dicts(found),
+    }
+
+
+def _way(
+    publisher: Session | None, subscriber: Session | None, migration: str, database: str, patience: float
+) -> dict[str, Any]:
+    """One direction of one database; ``found`` are its findings. ``bytes_behind`` is null without a slot."""
+    own, slot = object_name(migration), slot_name(migration, database)
+    subscription, found = _subscription(publisher, subscriber, own, slot, patience)
+    positions = publisher.rows(_POSITION, (slot,)) if publisher else []
+    return {
+        "publication": bool(publisher and publisher.value(_PUBLICATION, (own,))),
+        "slot": slot,
+        "bytes_behind": next((row["behind"] for row in positions), None),
+        "subscription": subscription,
+        "found": found,
+    }
 
 
 def _subscription(
-    near: Session, far: Session, own: str, slot: str, patience: float
+    near: Session | None, far: Session | None, own: str, slot: str, patience: float
 ) -> tuple[dict[str, Any] | None, list[Any]]:
+    if far is None or near is None or not subscription_state.readable(far):
+        return None, []
     version_num = subscription_state.version(far)
     now = subscription_state.read(far, own, version_num)
     if now is None:
@@ -98,6 +147,57 @@ def _subscription(
     looks = subscription_state.watch(far, now, version_num, patience)
     publisher = subscription_state.publisher(near, now.publications, now.slot_name or slot, far)
     return health.describe(now, looks[-1], publisher), health.findings(now, looks, publisher, None)
+
+
+def open_early(name: str, copied: Mapping[str, Any] | None, whose: Turn) -> list[Finding]:
+    """Rows are on a target that anybody may write to before its time. Pure."""
+    if not copied or whose.serves == TARGET or whose.finished or TARGET in whose.closed:
+        return []
+    return [blocker(
+        "target-open", name, "the target has rows and isn't closed: what somebody writes there stops what comes from "
+        "the source, or is lost", "run replicate, which closes it; see who wrote to it", "P29",
+    )]
+
+
+def broken(
+    name: str, forward: Mapping[str, Any], back: dict[str, Any], found: Sequence[Finding], whose: Turn
+) -> list[Finding]:
+    """What is wrong with the way that isn't in use now, and with the way back; it sets ``back["broken"]``. Pure.
+
+    ``found`` are the findings about the idle way. Without the way back going back would lose writes (P25); one that was
+    never made isn't missed.
+    """
+    said = [one.reason for one in found if one.severity == "blocker"]
+    if whose.serves == SOURCE:
+        back["broken"] = said = _missing(back) + said
+        if back["subscription"] and back["subscription"]["enabled"]:
+            said.append("its subscription is enabled, and changes would go round in circles")
+    else:
+        back["broken"] = _missing(back)
+        if back["subscription"] and not back["subscription"]["enabled"]:
+            back["broken"].append("its subscription is disabled: run cutover again, which turns it on")
+        said += _missing(forward)
+    findings = [blocker(
+        "way-back-broken", name, f"there is no way back without losing writes: {'; '.join(back['broken'])}",
+        "run replicate, which makes it anew, or acknowledge it" if whose.serves == SOURCE else
+        "mend it; what is written now stays behind", "P25", acknowledgeable=True,
+    )] if back["broken"] else []
+    if said and whose.serves == TARGET:
+        findings.append(warning(
+            "way-there-broken", name, f"after a way back the target wouldn't follow again: {'; '.join(said)}",
+            "nothing, unless you mean to cut over a second time", "P25",
+        ))
+    return findings
+
+
+def _missing(way: Mapping[str, Any]) -> list[str]:
+    """What there isn't of a way of which something is there."""
+    parts = {
+        "it has no publication": way["publication"], "it has no slot": way["bytes_behind"] is not None,
+        "it has no subscription": way["subscription"] is not None,
+    }
+    gone = [part for part, there in parts.items() if not there]
+    return gone if len(gone) < len(parts) else []
 
 
 _TABLES = f"""
@@ -118,21 +218,23 @@ def _copy(far: Session, migration: str) -> dict[str, Any] | None:
     return {**found[0], **far.row(_TABLES, {"migration": migration})} if found else None
 
 
-def _drift(near: Session, name: str, kept: Event | None) -> list[Any]:
-    """DDL since the start of the migration (P50): it isn't replicated, and may stop the apply worker."""
+def _drift(session: Session, name: str, kept: Event | None, side: str) -> list[Any]:
+    """DDL on the side that serves, since it began to (P50): it isn't replicated, and may stop the apply worker."""
     if kept is None:
         return []
-    near.run(canonical.SETTINGS)
-    taken = fingerprint.fingerprint(fingerprint.read(near, WATCHED, subscription_state.version(near)))
+    session.run(canonical.SETTINGS)
+    taken = fingerprint.fingerprint(fingerprint.read(session, WATCHED, subscription_state.version(session)))
     try:
         changed = fingerprint.changes(kept.now, taken)
     except PgError as error:
         return [blocker("catalogue-not-compared", name, error.message, "take the catalogue down again", "P50")]
+    since = "the migration began" if side == SOURCE else "the cutover"
+    other = TARGET if side == SOURCE else SOURCE
     return [
         blocker(
             "catalogue-changed", f"{name}: {one['object']}",
-            f"the source's {one['class']} were {one['change']} since the migration began; DDL isn't replicated",
-            "make the same change on the target, or undo it; then acknowledge it", "P50", acknowledgeable=True,
+            f"the {side}'s {one['class']} were {one['change']} since {since}; DDL isn't replicated",
+            f"make the same change on the {other}, or undo it; then acknowledge it", "P50", acknowledgeable=True,
         )
         for one in changed[:SHOWN]
     ]

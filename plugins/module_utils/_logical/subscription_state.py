@@ -86,6 +86,11 @@ def version(session: Session) -> int:
     return session.value("SELECT current_setting('server_version_num')::int")
 
 
+def readable(session: Session) -> bool:
+    """Whether the login may see subscriptions at all. Before 14 only a superuser may, so no other can have made one."""
+    return session.value("SELECT has_column_privilege('pg_subscription', 'oid', 'SELECT')")
+
+
 def read(session: Session, name: str, version_num: int) -> Subscription | None:
     """The subscription of that name in the session's database, or None. Any login may."""
     there = {name: column for name, (column, _values) in _COLUMNS.items() if version_num >= SINCE[name] * 10000}

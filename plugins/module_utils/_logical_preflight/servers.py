@@ -119,6 +119,26 @@ def logins(facts: Facts) -> Iterator[Finding]:
             )
 
 
+def way_back(facts: Facts) -> Iterator[Finding]:
+    """It is made at the end of a copy that may have taken days: what it needs is asked for before (P25)."""
+    if facts.target is None or not facts.way_back:
+        return
+    near, far = facts.source["login"], facts.target["login"]
+    if not may_subscribe(facts.source):
+        yield blocker(
+            "way-back-login-cannot-subscribe", f"source/{near['name']}", "it may not make the way back's subscription",
+            (f"GRANT pg_create_subscription TO {near['name']}" if facts.source["version_num"] >= 160000
+             else "before 16 that takes a superuser, or the administrator's role of a managed service")
+            + "; or do without a way back", "P25",
+        )
+    if not far["replication"]:
+        yield blocker(
+            "way-back-login-lacks-replication", f"target/{far['name']}", "it may not make the slot that leads back",
+            f"ALTER ROLE {far['name']} REPLICATION (GRANT rds_replication TO {far['name']} on RDS); or do without a "
+            "way back", "P25",
+        )
+
+
 def may_subscribe(server: Document) -> bool:
     """Whether the login may make subscriptions there."""
     if server["login"]["superuser"]:
@@ -240,4 +260,4 @@ def _sides(facts: Facts) -> Iterator[tuple[str, Document]]:
         yield "target", facts.target
 
 
-CHECKS = (versions, recovery, wal_level, logins, room, slots, transactions, size)
+CHECKS = (versions, recovery, wal_level, logins, way_back, room, slots, transactions, size)

@@ -9,7 +9,7 @@ A takeover raises the generation, so that a run that was only asleep finds its o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -134,15 +134,16 @@ def release(session: Session, journal: Mapping[str, Any]) -> None:
         renew(session, journal)
 
 
-def clear(session: Session, migration: str) -> bool:
-    """Drop the journal when no other migration has anything in it; returns whether it was there."""
+def clear(session: Session, migration: str, but: Collection[str] = ()) -> bool:
+    """Drop the journal when nothing is left in it, of other migrations or of the ids ``but``; returns whether it was
+    there."""
     if not is_there(session) and not session.value(_EXISTS):
         return False
     with session.transaction():
         prepare(session)
         session.run(_MAKE, {"migration": migration})
-        for table in ("event", "lease"):
-            session.run(f"DELETE FROM {SCHEMA}.{table} WHERE migration = %s", (migration,))
+        session.run(f"DELETE FROM {TABLE} WHERE migration = %s", (migration,))
+        session.run(f"DELETE FROM {SCHEMA}.event WHERE migration = %s AND id <> ALL (%s)", (migration, list(but)))
         left = session.value(f"SELECT (SELECT count(*) FROM {SCHEMA}.event) + (SELECT count(*) FROM {TABLE})")
         if not left:
             session.run(f"DROP SCHEMA {SCHEMA} CASCADE")

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._errors import LeaseLost
@@ -36,7 +36,7 @@ def go(source: Session, target: Session | None, params: Mapping[str, Any], check
     held, migration, taken_over = dict(params["journal"]), params["journal"]["migration"], False
     sides = tuple(side for side in (source, target) if side)
     if params["state"] == "absent":
-        return _absent(sides, held, check_mode)
+        return _absent(source, target, held, params["remember"], check_mode)
     if check_mode:
         return result(migration, events=_events(sides, migration))
     if params["state"] == "released":
@@ -110,10 +110,13 @@ def _take(source: Session, target: Session, params: Mapping[str, Any]) -> tuple[
     return held, over or over_there
 
 
-def _absent(sides: tuple[Session, ...], held: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Forget it on both sides. The run's own lock is no change, unless there was something to remember."""
-    migration = held["migration"]
-    remembering = [side.where for side in sides if journal.read(side, migration)]
+def _absent(
+    source: Session, target: Session | None, held: Mapping[str, Any], remember: Sequence[str], check_mode: bool
+) -> dict[str, Any]:
+    """Forget it on both sides, but for what the target is to remember. The run's own lock is no change, unless there
+    was something to forget."""
+    migration, sides = held["migration"], [(side, kept) for side, kept in ((source, ()), (target, remember)) if side]
+    remembering = [side.where for side, kept in sides if set(journal.read(side, migration)) - set(kept)]
     plan = Plan(
         tuple(
             Step("clear", f"remove migration {migration} from the journal on {where}", {"where": where})
@@ -122,10 +125,10 @@ def _absent(sides: tuple[Session, ...], held: Mapping[str, Any], check_mode: boo
         {"journals": sorted(remembering)}, {"journals": []},
     )
     if not check_mode:
-        for side in sides if held["generation"] else ():
+        for side, _kept in sides if held["generation"] else ():
             lease.renew(side, held)
-        for side in sides:
-            lease.clear(side, migration)
+        for side, kept in sides:
+            lease.clear(side, migration, kept)
     return result(migration, plan=plan)
 
 

@@ -132,6 +132,7 @@ def test_the_end_of_the_page_takes_everything_away_again(story):
 GRANTS = [
     (0, "pg_monitor", "login-lacks-monitor"), (0, OWNER, "table-not-owned"),
     (0, "CREATE ON DATABASE orders", "database-create"),
+    (0, "pg_create_subscription", "way-back-login-cannot-subscribe"),
     (1, "pg_monitor", "target-login-lacks-monitor"), (1, "pg_create_subscription", "login-cannot-subscribe"),
     (1, "CREATE ON DATABASE orders", "target-database-create"),
 ]
