@@ -56,8 +56,8 @@ options:
         type: str
   remember:
     description:
-      - Ids of entries that stay in the journal of the target with O(state=absent). By them a later run knows what this
-        migration has come to.
+      - Ids of entries that stay in the journal of the target with O(state=absent), or of the source where there is no
+        target. By them a later run knows what this migration has come to.
     type: list
     elements: str
     default: []

@@ -216,7 +216,8 @@ class Pair:
             "migration_source": {"postgres": self.source.address()},
             "migration_target": {"postgres": self.target.address()},
             "migration_build_timeout": 200, "logical_max_jobs": JOBS, "logical_split_above": SPLIT_ABOVE,
-            "logical_bindir": self.target.bindir, **variables,
+            # Before 16 the login may make no subscription on the source.
+            "logical_bindir": self.target.bindir, "logical_way_back": self.source.major >= 16, **variables,
         }}}}), encoding="utf-8")
 
     def close(self) -> None:

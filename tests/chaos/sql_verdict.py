@@ -45,7 +45,7 @@ def judge_followed(pair: Pair, crashed: bool = False) -> tuple[list[str], dict[s
     if again.get("failed") or again["changed"] or not again["done"]:
         wrong.append(f"pg_copy once more: {again.get('msg') or again.get('actions')}")
     wrong += status(pair) + leftovers(pair)
-    told = pair.load.verify(pair.target, pair.source)
+    told = pair.load.verify(pair.target, pair.source, "boss")
     damage = [f"ledger: {name}={told[name]}" for name in WRONG if told[name]]
     if damage and not (crashed and all(one.get("asynchronous") for one in told["findings"])):
         wrong += [*damage, str(told["findings"])[:600]]

@@ -115,7 +115,8 @@ def _absent(
 ) -> dict[str, Any]:
     """Forget it on both sides, but for what the target is to remember. The run's own lock is no change, unless there
     was something to forget."""
-    migration, sides = held["migration"], [(side, kept) for side, kept in ((source, ()), (target, remember)) if side]
+    migration = held["migration"]
+    sides = [(source, ()), (target, remember)] if target else [(source, remember)]
     remembering = [side.where for side, kept in sides if set(journal.read(side, migration)) - set(kept)]
     plan = Plan(
         tuple(

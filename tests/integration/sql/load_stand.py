@@ -31,6 +31,7 @@ class Load:
         self._passfile = directory / "passfile"
         self._passfile.touch(mode=0o600)
         self._passfile.write_text(f"*:*:*:*:{SECRET}\n", encoding="utf-8")
+        self._follow = directory / f"{source.database}.follow"
         self._journal = directory / f"{source.database}.journal"
         self._writers: subprocess.Popen[bytes] | None = None
 
@@ -43,8 +44,14 @@ class Load:
         with open(self._log, "ab") as log:
             self._writers = start([
                 sys.executable, LEDGER, "write", "--journal", str(self._journal), "--rate", str(self.rate),
-                "--route", f"direct={self._dsn(side or self.source)}",
+                "--route", f"direct={self._dsn(side or self.source)}", "--follow-file", str(self._follow),
             ], stdout=log, stderr=log)
+
+    def lead(self, side: Side) -> None:
+        """Tell the writers where to go on."""
+        building = self._follow.with_suffix(".new")
+        building.write_text(json.dumps({"direct": self._dsn(side)}), encoding="utf-8")
+        building.replace(self._follow)
 
     def acked(self) -> int:
         """Commits acknowledged so far."""
@@ -65,19 +72,19 @@ class Load:
         """End the writers after the answers under way."""
         stop(self._writers)
 
-    def verify(self, target: Side, source: Side | None = None) -> dict[str, Any]:
-        """What the ledger says of the target, and of the source where that is given."""
-        arguments = ["--journal", str(self._journal), "--target", self._dsn(target)]
+    def verify(self, target: Side, source: Side | None = None, login: str = "owner") -> dict[str, Any]:
+        """What the ledger says of the target, and of the source where that is given; ``login`` is who reads them."""
+        arguments = ["--journal", str(self._journal), "--target", self._dsn(target, login)]
         return json.loads(self._run(
-            "verify", *arguments, *(["--source", self._dsn(source)] if source else []), codes=(0, 1)
+            "verify", *arguments, *(["--source", self._dsn(source, login)] if source else []), codes=(0, 1)
         ))
 
     @property
     def _log(self) -> Path:
         return self.directory / f"{self.source.database}.log"
 
-    def _dsn(self, side: Side) -> str:
-        address = {**side.address("owner"), "passfile": str(self._passfile)}
+    def _dsn(self, side: Side, login: str = "owner") -> str:
+        address = {**side.address(login), "passfile": str(self._passfile)}
         address.pop("password")
         return " ".join(f"{key}={value}" for key, value in address.items())
 

@@ -88,7 +88,8 @@ def estate(server_of, side_of, tmp_path_factory):
     inventory = directory / "hosts.yml"
     hook = directory / "hook.yml"
     hook.write_text(yaml.safe_dump([{
-        "name": "Say what is asked", "ansible.builtin.debug": {"msg": "{{ traffic_step }} {{ traffic_host | default('') }}"},
+        "name": "Say what is asked",
+        "ansible.builtin.debug": {"msg": "{{ traffic_step }} {{ traffic_host | default('') }}"},
     }]))
     local = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
     inventory.write_text(yaml.safe_dump({"migrations": {"vars": local, "hosts": {"moving": {
