@@ -117,13 +117,6 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters imp
 EVENTS = {"instance": "source.security_groups", "cluster": "target.security_groups"}
 
 
-def door_of(params):
-    kind = "instance" if params["instance"] else "cluster"
-    if not params[kind]:
-        raise RdsError("neither instance nor cluster names anything. Cure: name one of them.")
-    return quiesce.Door(kind, params[kind], params["event"] or EVENTS[kind])
-
-
 def known_family(ec2, held):
     """Without a group in the journal, as in check mode on a fresh migration, there is nothing to read."""
     if held["group_id"]:
@@ -166,7 +159,7 @@ def document(door, seen):
 
 
 def body(module):
-    params, door = module.params, door_of(module.params)
+    params, door = module.params, quiesce.door_of(module.params, EVENTS)
     rds, ec2 = module.client("rds"), module.client("ec2")
     lock = None if module.check_mode else Lock(ec2, params["journal"])
     work = quiesce.Work(

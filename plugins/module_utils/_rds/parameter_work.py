@@ -54,7 +54,9 @@ def read(rds: Any, level: str, name: str) -> Group | None:
     )
 
 
-def operations(rds: Any) -> dict[str, Callable[..., None]]:
+def operations(
+    rds: Any, description: str = "Translated from RDS by cloudpg.migration"
+) -> dict[str, Callable[..., None]]:
     """The operations that the steps of a plan name."""
 
     def create(level: str, name: str, family: str, tags: Mapping[str, str]) -> None:
@@ -62,7 +64,7 @@ def operations(rds: Any) -> dict[str, Callable[..., None]]:
         try:
             api.call(
                 rds, f"create_{_WORD[level]}", _about(level, name), **{_KEY[level]: name},
-                DBParameterGroupFamily=family, Description="Translated from RDS by cloudpg.migration",
+                DBParameterGroupFamily=family, Description=description,
                 Tags=aws_tags(tags),
             )
         except RdsError as error:

@@ -13,13 +13,12 @@ from typing import Any
 
 from .._journal import Event, stamp
 from .._plan import Plan, Step
-from . import api, state, waiters
+from . import api, reboots, state, waiters
 from .errors import RdsError
 from .journal import Lock
 from .waiters import Patience, Sight
 
 FENCED = "source.fenced"
-REBOOTS = 3
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,15 @@ class Door:
         return f"{self.kind} {self.identifier}"
 
 
-def _entry(events: Mapping[str, Event], name: str, door: Door) -> Event | None:
+def door_of(params: Mapping[str, Any], events: Mapping[str, str]) -> Door:
+    """The door that a module's options name; ``events`` are the default journal entries by kind."""
+    kind = "instance" if params["instance"] else "cluster"
+    if not params[kind]:
+        raise RdsError("neither instance nor cluster names anything. Cure: name one of them.")
+    return Door(kind, params[kind], params.get("event") or events[kind])
+
+
+def entry(events: Mapping[str, Event], name: str, door: Door) -> Event | None:
     """The journal's entry about this door. Raises RdsError when it is about another one."""
     event = events.get(name)
     if event and event.object != door.identifier:
@@ -62,7 +69,7 @@ def plan_quiesced(
 
     ``current`` None: it is not there yet, which only check mode accepts. Any group of the family closes it.
     """
-    _entry(events, door.event, door)
+    entry(events, door.event, door)
     now = list(current or [])
     before = {"security_groups": now, "fenced_at": fenced_at(events, door, now, family)}
     after = dict(before)
@@ -80,7 +87,7 @@ def plan_quiesced(
 
 def wanted_groups(door: Door, asked: Sequence[str] | None, events: Mapping[str, Event]) -> list[str]:
     """The groups to open with: those asked for, else the originals from the journal; empty when neither is known."""
-    event = _entry(events, door.event, door)
+    event = entry(events, door.event, door)
     return sorted(asked or (event.was if event else None) or [])
 
 
@@ -140,42 +147,13 @@ class Work:
             self.lock.record(FENCED, fence.object, None, None)
 
     def reboot(self) -> None:
-        """Reboot, and know that it really was: seen away from available, or an event of AWS after the call."""
+        """Reboot, and know that it really was."""
         self.await_groups()
-        self._available()
-        self.lock.guard()
-        asked = api.service_time(self.rds, self.door.identifier)
-        self._ask_for_reboot()
-        away = False
-
-        def look() -> Sight:
-            nonlocal away
-            instance = self.describe()
-            status = waiters.living("instance", self.door.identifier, instance, state.INSTANCE_FAILURES)
-            away = away or status not in waiters.READY
-            done = status in waiters.READY and (away or self._restarted_since(asked))
-            return Sight(done, f"{self.door} is {status}", instance)
-
-        self.patience.until(look, f"{self.door} to be back from its reboot")
+        identifier = self.door.identifier
+        reboots.reboot(self.rds, identifier, self.patience, self.lock.guard, self.now)
         # CloudWatch's samples are compared with this moment, so AWS's clock counts where it is ahead of ours.
-        moment = max(self.now(), api.service_time(self.rds, self.door.identifier))
-        self.lock.record(FENCED, self.door.identifier, None, stamp(moment))
-
-    def _ask_for_reboot(self) -> None:
-        for attempt in range(REBOOTS):
-            try:
-                api.reboot_instance(self.rds, self.door.identifier)
-                return
-            except RdsError as error:
-                if error.code not in api.BAD_STATE or attempt == REBOOTS - 1:
-                    raise
-            self._available()
-            self.lock.guard()
-
-    def _restarted_since(self, moment: datetime) -> bool:
-        now = max(self.now(), moment)
-        events = api.describe_events(self.rds, self.door.identifier, moment, now, "db-instance")
-        return any("restarted" in event.get("Message", "").lower() for event in events)
+        moment = max(self.now(), api.service_time(self.rds, identifier))
+        self.lock.record(FENCED, identifier, None, stamp(moment))
 
     def _set_groups(self, groups: list[str]) -> None:
         modify = api.modify_instance if self.door.kind == "instance" else api.modify_cluster
