@@ -28,7 +28,7 @@ from types import ModuleType
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(CHECKOUT / "extensions" / "sandbox")]
+sys.path[:0] = [str(HERE), *(str(CHECKOUT / "extensions" / name) for name in ("sandbox", "demo"))]
 
 from report import Measured, table, write  # noqa: E402  beside this file
 from stand import Bench  # noqa: E402

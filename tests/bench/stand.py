@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 from cloudpg_sandbox.installations import Account, Installations
 from cloudpg_sandbox.registry import Registry, start_watchdog
 from cloudpg_sandbox.serve import take_network
@@ -128,6 +129,17 @@ class Bench:
     @staticmethod
     def uri(server: Server, user: str = "boss", database: str = DATABASE) -> str:
         return f"postgresql://{user}:{SECRET}@{server.address}:{server.port}/{database}"
+
+    @classmethod
+    def execute(cls, server: Server, statement: str, user: str = "migration") -> None:
+        """A statement as a login, over the network, by itself."""
+        connection = psycopg2.connect(**cls.address(server, user))
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+        finally:
+            connection.close()
 
     @staticmethod
     def fresh_database(server: Server) -> None:
