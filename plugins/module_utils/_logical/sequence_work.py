@@ -23,7 +23,8 @@ from .sequences import Sequence
 _BATCH = 500
 
 # Only a sequence itself tells last_value and is_called (P32). A UNION ALL over ten thousand of them exceeds
-# max_stack_depth, query_to_xml isn't in every build: so the server goes through them, and hands back one text.
+# max_stack_depth, query_to_xml isn't in every build: so the server goes through them, and hands back one text. What
+# pg_sequence_last_value says of one that was called is the same (P32), and comes ten times as quickly.
 _READ = f"""
     DO $do$
     DECLARE
@@ -42,6 +43,10 @@ _READ = f"""
         LOOP
             value := NULL;
             IF one.readable THEN
+                value := pg_sequence_last_value(one.oid);
+                called := value IS NOT NULL;
+            END IF;
+            IF one.readable AND NOT called THEN
                 EXECUTE format('SELECT last_value, is_called FROM %I.%I', one.nspname, one.relname) INTO value, called;
             END IF;
             found := found || json_build_array(
