@@ -9,6 +9,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 
 from ansible_collections.cloudpg.migration.plugins.action import logical_wait
+from ansible_collections.cloudpg.migration.plugins.module_utils._logical import standing
 from ansible_collections.cloudpg.migration.plugins.plugin_utils import _wait
 from ansible_collections.cloudpg.migration.plugins.plugin_utils._wait import Look, WaitAction, pause
 
@@ -111,7 +112,7 @@ class Following(logical_wait.ActionModule):
 
     def _execute_module(self, module_name=None, module_args=None, task_vars=None):
         if module_name == "cloudpg.migration.logical_info":
-            return {"databases": []}
+            return standing.NOTHING
         self.renewals.append((module_name, module_args))
         return self.renewal
 
