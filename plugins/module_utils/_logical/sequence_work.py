@@ -24,7 +24,7 @@ _BATCH = 500
 
 # Only a sequence itself tells last_value and is_called (P32). A UNION ALL over ten thousand of them exceeds
 # max_stack_depth, query_to_xml isn't in every build: so the server goes through them, and hands back one text. What
-# pg_sequence_last_value says of one that was called is the same (P32), and comes ten times as quickly.
+# pg_sequence_last_value says of one that was called is the same (P32), and takes no statement.
 _READ = f"""
     DO $do$
     DECLARE
