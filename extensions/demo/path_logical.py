@@ -12,7 +12,7 @@ from scenario import APPLICATIONS, Scenario
 from source import OWNER, create_instance
 
 OLD, NEW = 16, 18
-# Of the source's parameter group: what RDS calls wal_level=logical.
+# Of both parameter groups, for there is a way back: what RDS calls wal_level=logical.
 PARAMETERS = {"rds.logical_replication": ("1", "pending-reboot")}
 
 
@@ -21,7 +21,8 @@ def build(scenario: Scenario) -> None:
     scenario.build_source(major=OLD, parameters=PARAMETERS)
     clients = [APPLICATIONS, scenario.bastion_cidr]
     scenario.target = create_instance(
-        scenario.sandbox, f"{scenario.name}-new", scenario.passwords, clients=clients, major=NEW
+        scenario.sandbox, f"{scenario.name}-new", scenario.passwords, clients=clients, major=NEW,
+        parameters=PARAMETERS,
     )
 
 
