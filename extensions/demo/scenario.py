@@ -88,7 +88,7 @@ class Scenario:
         """Ledger writers on the routes `pooler` and `direct`, `rate` commits a second in total."""
         assert self.source, "build_source() comes first"
         routes = {"pooler": self.dsn(self.pooler.address, self.pooler.port), "direct": self.dsn(self.source.host)}
-        command = [sys.executable, LEDGER, "write", "--journal", str(self.journal), "--rate", str(rate)]
+        command = [sys.executable, LEDGER, "write", "--journal", str(self.journal), "--rate", str(rate), "--rising"]
         for label, dsn in routes.items():
             command += ["--route", f"{label}={dsn}"]
         with open(self.directory / "writers.log", "ab") as log:

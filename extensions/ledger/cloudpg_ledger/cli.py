@@ -56,6 +56,8 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("--journal", required=True, help="append-only file of all attempts; keep it for verify")
     write.add_argument("--rate", type=_positive, default=300, help="commits a second in total (%(default)s)")
     write.add_argument("--writers", type=int, default=4, help="writers on each route (%(default)s)")
+    write.add_argument("--rising", action="store_true",
+                       help="restart sequences upwards only: a migration that goes back as well never moves one back")
     write.add_argument("--for", dest="seconds", type=_positive, help="stop after so many seconds")
     write.add_argument("--stop-file", help="stop when this file exists")
     write.add_argument("--follow-file", help='JSON {"label": "dsn"}: new addresses; replace it by renaming')
@@ -105,7 +107,9 @@ def _init(arguments: argparse.Namespace) -> int:
 
 def _write(arguments: argparse.Namespace) -> int:
     routes = Routes(dict(arguments.route), arguments.follow_file)
-    fleet = Fleet(Journal(arguments.journal), routes, rate=arguments.rate, writers=arguments.writers)
+    fleet = Fleet(
+        Journal(arguments.journal), routes, rate=arguments.rate, writers=arguments.writers, rising=arguments.rising,
+    )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: fleet.stop.set())
     deadline = time.monotonic() + (arguments.seconds or float("inf"))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -187,19 +188,23 @@ class Batches:
 
 
 class Laps:
-    """Numbers of a sequence that is restarted now and then, up or down. One writer a database."""
+    """Numbers of a sequence that is restarted now and then, up or down. One writer a database.
+
+    ``rising`` restarts it upwards only: a sequence that follows to another server and back is never moved back.
+    """
 
     NUMBERS_A_LAP = 10
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, rising: bool = False) -> None:
         self._rng = rng
+        self._rising = rising
+        self._highest = 0
         self._base: int | None = None
         self._used = 0
 
     def next(self, writer: str, seq: int) -> Write:
         restart = self._base is None or self._used >= self.NUMBERS_A_LAP
-        # ranges that don't meet, so that a number tells which restart it belongs to
-        base = self._rng.randrange(1, 2**40) * LAP_WIDTH if restart else self._base
+        base = self._new_base() if restart else self._base
         sql = (
             "INSERT INTO ledger.laps (writer, seq, number)"
             f" VALUES (%(writer)s, %(seq)s, nextval('ledger.lap')) RETURNING {SERVER}, number"
@@ -212,6 +217,14 @@ class Laps:
             returns=("number",),
         )
 
+    def _new_base(self) -> int:
+        # ranges that don't meet, so that a number tells which restart it belongs to
+        if not self._rising:
+            return self._rng.randrange(1, 2**40) * LAP_WIDTH
+        # the clock's milliseconds: beyond those of an earlier run as well
+        self._highest = max(self._highest + 1, time.time_ns() // 10**6)
+        return self._highest * LAP_WIDTH
+
     def settle(self, write: Write, outcome: str) -> None:
         if write.kind == "lap":
             self._used += 1
@@ -221,11 +234,11 @@ class Laps:
             self._base = None  # which range holds isn't known: the next write restarts again
 
 
-def mix(rng: random.Random, *, first: bool) -> tuple[list[Kind], list[int]]:
+def mix(rng: random.Random, *, first: bool, rising: bool = False) -> tuple[list[Kind], list[int]]:
     """The kinds one writer uses and their weights; only the first of a run has those that suffer no second writer."""
     kinds: list[Kind] = [Entries(), Counters(), Queue(rng), Transfers(), Tickets()]
     weights = [3, 2, 2, 1, 1]
     if first:
-        kinds += [Batches(), Laps(rng)]
+        kinds += [Batches(), Laps(rng, rising)]
         weights += [2, 2]
     return kinds, weights

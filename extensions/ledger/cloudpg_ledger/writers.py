@@ -75,7 +75,7 @@ class Writer(threading.Thread):
     """One client: its own connection, its own memory, its own pace (`interval` seconds between two beginnings)."""
 
     def __init__(
-        self, fleet: Fleet, name: str, route: str, *, interval: float, asynchronous: bool, first: bool
+        self, fleet: Fleet, name: str, route: str, *, interval: float, asynchronous: bool, first: bool, rising: bool,
     ) -> None:
         super().__init__(name=name, daemon=True)
         self._fleet = fleet
@@ -83,7 +83,7 @@ class Writer(threading.Thread):
         self._interval = interval
         self._asynchronous = asynchronous
         self._rng = random.Random(name)
-        self._kinds, self._weights = mix(self._rng, first=first)
+        self._kinds, self._weights = mix(self._rng, first=first, rising=rising)
         self._conn: connection | None = None
         self._dsn = ""
         self._seq = 0
@@ -145,9 +145,12 @@ def _now() -> float:
 
 
 class Fleet:
-    """All writers of a run. `rate` is commits a second in total, `writers` the number of them on each route."""
+    """All writers of a run. `rate` is commits a second in total, `writers` the number of them on each route.
 
-    def __init__(self, journal: Journal, routes: Routes, *, rate: float, writers: int) -> None:
+    `rising` restarts sequences upwards only.
+    """
+
+    def __init__(self, journal: Journal, routes: Routes, *, rate: float, writers: int, rising: bool = False) -> None:
         self.journal = journal
         self.routes = routes
         self.stop = threading.Event()
@@ -163,6 +166,7 @@ class Fleet:
                 interval=len(places) / rate,
                 asynchronous=number // len(routes.labels) % 3 == 1,  # a third of each route
                 first=number == 0,
+                rising=rising,
             )
             for number, route in enumerate(places)
         ]

@@ -43,7 +43,7 @@ class Load:
         """Begin to write into the source, or where the clients are led to instead."""
         with open(self._log, "ab") as log:
             self._writers = start([
-                sys.executable, LEDGER, "write", "--journal", str(self._journal), "--rate", str(self.rate),
+                sys.executable, LEDGER, "write", "--journal", str(self._journal), "--rate", str(self.rate), "--rising",
                 "--route", f"direct={self._dsn(side or self.source)}", "--follow-file", str(self._follow),
             ], stdout=log, stderr=log)
 

@@ -83,6 +83,20 @@ def test_a_sequence_is_restarted_again_while_its_range_is_in_doubt() -> None:
     assert laps.next("w", 3).data == certain.data
 
 
+def test_p34_rising_restarts_go_up_also_in_the_next_run(monkeypatch) -> None:
+    bases = []
+    for begun in (1_800_000_000_000, 1_800_000_000_010):
+        monkeypatch.setattr("cloudpg_ledger.workload.time.time_ns", lambda now=begun: now * 10**6)
+        laps = Laps(random.Random(1), rising=True)
+        for seq in range(3):
+            write = laps.next("w", seq)
+            laps.settle(write, DOUBT)
+            bases.append(write.data["base"])
+    assert bases == sorted(set(bases))
+    assert all(after - before >= LAP_WIDTH for before, after in zip(bases, bases[1:]))
+    assert bases[-1] + LAP_WIDTH < 2**63
+
+
 def test_a_restart_that_failed_leaves_the_range() -> None:
     laps = Laps(random.Random(1))
     first = laps.next("w", 0)
