@@ -29,6 +29,8 @@ options:
       - Which classes of objects to compare. Empty means none.
       - Not among the default ones are C(extension_versions), which servers of different majors seldom have alike,
         C(identities), which a migration changes for a while, and C(publications).
+      - Among the grants is all but CONNECT on the database, which M(cloudpg.migration.pg_quiesce) takes away from
+        the side that is closed.
       - Views and rules are compared without the names before columns when one side is before 16 and one isn't.
     type: list
     elements: str

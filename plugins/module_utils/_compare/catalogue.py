@@ -183,6 +183,7 @@ OPERATORS = f"""
 """
 
 # What the owner has anyway isn't named; %(maintain)s is false where one of two sides doesn't know that right (17+).
+# Who may connect is what pg_quiesce changes on the side that is closed: that is no difference.
 GRANTS = f"""
     SELECT object, grantee AS part, string_agg(right_, ', ' ORDER BY right_) AS definition
     FROM (
@@ -221,6 +222,7 @@ GRANTS = f"""
             FROM pg_default_acl f
         ) held, aclexplode(held.acl) a
         WHERE a.grantee <> held.owner AND (a.privilege_type <> 'MAINTAIN' OR %(maintain)s)
+          AND NOT (held.object = 'database' AND a.privilege_type = 'CONNECT')
     ) rights GROUP BY 1, 2
 """
 

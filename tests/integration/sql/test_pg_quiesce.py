@@ -74,6 +74,18 @@ def test_p29_closed_proven_and_undone_to_the_letter(side, run_module):
     assert may_connect(side, "plain")
 
 
+def test_p50_a_closed_database_has_the_catalogue_of_an_open_one(side, run_module):
+    catalogue = {"server": side.address(), "database": side.database}
+    before = run_module("pg_catalog_info", catalogue)["fingerprint"]
+    assert run_module("pg_quiesce", given(side))["changed"]
+    told = run_module("pg_catalog_info", {**catalogue, "since": before})
+    assert told["changes"] == [], told["changes"]
+    assert run_module("pg_quiesce", given(side, state="open"))["changed"]
+    side.query(f"GRANT CREATE ON DATABASE {side.database} TO plain")
+    told = run_module("pg_catalog_info", {**catalogue, "since": before})
+    assert [(one["class"], one["object"]) for one in told["changes"]] == [("grants", "database")], told["changes"]
+
+
 def test_p29_who_gets_in_all_the_same_is_read_only_and_the_migration_is_not(side, run_module):
     run_module("pg_quiesce", given(side))
     with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
