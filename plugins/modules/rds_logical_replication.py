@@ -76,11 +76,6 @@ options:
       - Without it O(state=restored) leaves the old group to come into force with whichever reboot is next.
     type: bool
     default: false
-  event:
-    description: >-
-      The id of the journal entry with the old group. The default is V(instance.parameter_group) or
-      V(cluster.parameter_group).
-    type: str
   wait_timeout:
     description:
       - How long to wait, in seconds, for everything together.
@@ -89,6 +84,7 @@ options:
     default: 1800
 seealso:
   - module: cloudpg.migration.aws_journal
+  - module: cloudpg.migration.rds_allow_list
 """
 
 EXAMPLES = r"""
@@ -170,11 +166,9 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._rds.logical_fin
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.quiesce import door_of, entry
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience
 
-EVENTS = {"instance": "instance.parameter_group", "cluster": "cluster.parameter_group"}
-
 
 def order_of(params):
-    door, migration = door_of(params, EVENTS), params["journal"]["migration"]
+    door, migration = door_of(params, "parameter_group"), params["journal"]["migration"]
     name = logical.own_name(migration, door.identifier, params["parameter_group"])
     return logical.Order(door, migration, name, params["minimum"], params["reboot"])
 
@@ -281,7 +275,6 @@ def main():
                 "options": {name: {"type": "int", "default": value} for name, value in least.items()},
             },
             "reboot": {"type": "bool", "default": False},
-            "event": {"type": "str"},
             "server": {**address_spec(), "required": False},
             "journal": JOURNAL,
             "wait_timeout": {"type": "int", "default": 1800},

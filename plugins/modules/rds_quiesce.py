@@ -105,6 +105,7 @@ actions:
 """
 
 import time
+from dataclasses import replace
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, run
 from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
@@ -115,6 +116,11 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._rds.journal imp
 from ansible_collections.cloudpg.migration.plugins.module_utils._rds.waiters import Patience
 
 EVENTS = {"instance": "source.security_groups", "cluster": "target.security_groups"}
+
+
+def door_of(params):
+    door = quiesce.door_of(params, "security_groups")
+    return replace(door, event=params["event"] or EVENTS[door.kind])
 
 
 def known_family(ec2, held):
@@ -159,7 +165,7 @@ def document(door, seen):
 
 
 def body(module):
-    params, door = module.params, quiesce.door_of(module.params, EVENTS)
+    params, door = module.params, door_of(module.params)
     rds, ec2 = module.client("rds"), module.client("ec2")
     lock = None if module.check_mode else Lock(ec2, params["journal"])
     work = quiesce.Work(

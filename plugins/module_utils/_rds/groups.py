@@ -16,6 +16,7 @@ from .api import call, collect
 from .errors import RdsError
 
 DUPLICATE = "InvalidGroup.Duplicate"
+DUPLICATE_RULE = "InvalidPermission.Duplicate"
 IN_USE = "DependencyViolation"
 MISSING = {"InvalidGroup.NotFound", "InvalidGroupId.NotFound", "InvalidSecurityGroupID.NotFound", "InvalidID"}
 
@@ -47,7 +48,7 @@ def rules_of(group: Mapping[str, Any]) -> set[Rule]:
     }
 
 
-def wanted_rules(cidrs: Iterable[str], port: int) -> set[Rule]:
+def wanted_rules(cidrs: Iterable[str], port: int, option: str = "controller_cidrs") -> set[Rule]:
     """Rules that let these networks reach one TCP port. Raises RdsError for what is no network."""
     rules = set()
     for cidr in cidrs:
@@ -55,7 +56,7 @@ def wanted_rules(cidrs: Iterable[str], port: int) -> set[Rule]:
             network = ip_network(cidr)
         except ValueError as error:
             raise RdsError(
-                f"controller_cidrs: {cidr} is no network: {error}. Cure: write it like 10.1.2.0/24."
+                f"{option}: {cidr} is no network: {error}. Cure: write it like 10.1.2.0/24."
             ) from error
         rules.add(Rule("tcp", port, port, CIDR if network.version == 4 else CIDR6, str(network)))
     return rules
@@ -74,7 +75,7 @@ def find(ec2: Any, name: str) -> list[dict[str, Any]]:
     )
 
 
-def _by_id(ec2: Any, group_ids: Sequence[str]) -> list[dict[str, Any]]:
+def by_id(ec2: Any, group_ids: Sequence[str]) -> list[dict[str, Any]]:
     if not group_ids:
         return []
     return collect(
@@ -85,12 +86,12 @@ def _by_id(ec2: Any, group_ids: Sequence[str]) -> list[dict[str, Any]]:
 
 def missing(ec2: Any, group_ids: Sequence[str]) -> list[str]:
     """Those of the ids which no security group has (any more)."""
-    return sorted(set(group_ids) - {group["GroupId"] for group in _by_id(ec2, group_ids)})
+    return sorted(set(group_ids) - {group["GroupId"] for group in by_id(ec2, group_ids)})
 
 
 def letting_in(ec2: Any, group_ids: Sequence[str]) -> list[str]:
     """Those which let anybody in, whoever and wherever; one that cannot be seen may do so."""
-    closed = {group["GroupId"] for group in _by_id(ec2, group_ids) if not rules_of(group)}
+    closed = {group["GroupId"] for group in by_id(ec2, group_ids) if not rules_of(group)}
     return sorted(set(group_ids) - closed)
 
 

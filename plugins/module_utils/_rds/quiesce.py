@@ -19,6 +19,7 @@ from .journal import Lock
 from .waiters import Patience, Sight
 
 FENCED = "source.fenced"
+ALLOW_LIST = "allow_list"
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,12 @@ class Door:
         return f"{self.kind} {self.identifier}"
 
 
-def door_of(params: Mapping[str, Any], events: Mapping[str, str]) -> Door:
-    """The door that a module's options name; ``events`` are the default journal entries by kind."""
+def door_of(params: Mapping[str, Any], what: str) -> Door:
+    """The door that a module's options name, with the journal's entry for ``what`` of it: ``instance.what.orders``."""
     kind = "instance" if params["instance"] else "cluster"
     if not params[kind]:
         raise RdsError("neither instance nor cluster names anything. Cure: name one of them.")
-    return Door(kind, params[kind], params.get("event") or events[kind])
+    return Door(kind, params[kind], f"{kind}.{what}.{params[kind]}")
 
 
 def entry(events: Mapping[str, Event], name: str, door: Door) -> Event | None:
@@ -86,9 +87,17 @@ def plan_quiesced(
 
 
 def wanted_groups(door: Door, asked: Sequence[str] | None, events: Mapping[str, Event]) -> list[str]:
-    """The groups to open with: those asked for, else the originals from the journal; empty when neither is known."""
+    """The groups to open with: those asked for, else the originals from the journal; empty when neither is known.
+
+    The migration's allow list comes along while it stands, and doesn't once it was taken away.
+    """
     event = entry(events, door.event, door)
-    return sorted(asked or (event.was if event else None) or [])
+    groups = set(asked or (event.was if event else None) or [])
+    # Its group as `was`, and as `now` while it is to be there.
+    allowed = events.get(f"{door.kind}.{ALLOW_LIST}.{door.identifier}")
+    if groups and allowed:
+        groups = groups - {allowed.was} | {allowed.now} - {None}
+    return sorted(groups)
 
 
 def plan_open(door: Door, current: Sequence[str] | None, wanted: Sequence[str]) -> Plan:
@@ -122,21 +131,21 @@ class Work:
 
     def close(self, was: list[str]) -> None:
         """The originals are in the journal before the first call that changes anything (R18)."""
-        self._available()
+        self.available()
         family = self.lock.guard()
         self.clear_fence(family.events)
         originals = [group for group in was if group not in family.group_ids]
         quarantine = [family.newest.group_id]
         # None of the family attached: whatever was journalled before has been put back, and may be outdated.
         self.lock.record(self.door.event, self.door.identifier, originals, quarantine, anew=originals == was)
-        self._set_groups(quarantine)
+        self.set_groups(quarantine)
 
     def open(self, groups: list[str]) -> None:
-        self._available()
+        self.available()
         family = self.lock.guard()
         self.clear_fence(family.events)
         known = family.events.get(self.door.event)
-        self._set_groups(groups)
+        self.set_groups(groups)
         if known:
             self.lock.record(self.door.event, self.door.identifier, known.was, groups)
 
@@ -155,7 +164,7 @@ class Work:
         moment = max(self.now(), api.service_time(self.rds, identifier))
         self.lock.record(FENCED, identifier, None, stamp(moment))
 
-    def _set_groups(self, groups: list[str]) -> None:
+    def set_groups(self, groups: list[str]) -> None:
         modify = api.modify_instance if self.door.kind == "instance" else api.modify_cluster
         modify(self.rds, self.door.identifier, VpcSecurityGroupIds=groups)
         self.await_groups(groups)
@@ -170,6 +179,6 @@ class Work:
 
         return self.patience.until(look, f"the security groups of {self.door} to be in force")
 
-    def _available(self) -> None:
+    def available(self) -> None:
         sight = waiters.instance_sight if self.door.kind == "instance" else waiters.cluster_sight
         self.patience.until(lambda: sight(self.rds, self.door.identifier), f"{self.door} to be available")
