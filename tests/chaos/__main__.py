@@ -27,7 +27,7 @@ from stand import CHECKOUT  # noqa: E402
 BUILD = CHECKOUT / "build"
 SQL = "sql"  # with this begin the names of the rounds of the SQL tools
 # Kills that came to pass, of playbooks and of the copy, or a whole chaos has proven too little.
-ENOUGH, ENOUGH_OF_COPY = 60, 50
+ENOUGH, ENOUGH_OF_COPY, ENOUGH_OF_MOVES = 60, 50, 100
 
 
 class Stage:
@@ -81,10 +81,12 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--kills", type=int, default=140, help="of migrate.yml, every boundary first (%(default)s)")
     parser.add_argument("--copy-kills", type=int, default=50, help="of pg_copy, at any moment (%(default)s)")
+    parser.add_argument("--move-kills", type=int, default=144,
+                        help="of cutover.yml and rollback.yml of the path logical (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAMES",
                         help="rounds whose name begins so: kills,rollback,finish,takeover,network,server,timeout,fault,"
-                             "sql kills,sql restart,sql mishap (or sql)")
+                             "sql move,sql kills,sql restart,sql mishap (or sql)")
     parser.add_argument("--thorough", action="store_true", help="with faults of the API, which other tests have, too")
     parser.add_argument("--keep-going", action="store_true", help="play all rounds, whatever went wrong in one")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time (%(default)s)")
@@ -100,7 +102,7 @@ def main() -> int:
     chosen = tuple(name.strip() for name in given.only.split(",")) if given.only else ()
     trace: list[dict[str, Any]] = []
     try:
-        rounds = sql_rounds(given.copy_kills, given.seed)
+        rounds = sql_rounds(given.copy_kills, given.move_kills, given.seed)
         if not chosen or not all(name.startswith(SQL) for name in chosen):
             print("chaos: a clean run of migrate.yml, to learn its boundaries", flush=True)
             trace = survey()
@@ -137,9 +139,12 @@ def main() -> int:
     print("\n" + "  ".join(f"{key}={value}" for key, value in sums.items()))
     struck = [row for row in stage.rows if row.kind == "kill" and row.reached]
     of_copy = sum(row.verb == "pg_copy" for row in struck)
-    too_few = not chosen and (len(struck) - of_copy < ENOUGH or of_copy < ENOUGH_OF_COPY)
+    of_moves = sum(row.round.startswith("sql move") for row in struck)
+    of_replica = len(struck) - of_copy - of_moves
+    too_few = not chosen and (of_replica < ENOUGH or of_copy < ENOUGH_OF_COPY or of_moves < ENOUGH_OF_MOVES)
+    print(f"kills: {of_replica} of the path replica, {of_moves} of moves by the path logical, {of_copy} of pg_copy")
     if too_few:
-        print(f"chaos: {len(struck) - of_copy} kills of playbooks came to pass, {of_copy} of pg_copy: too few")
+        print("chaos: too few kills came to pass")
     played = {row.round for row in stage.rows}
     return 1 if too_few or any(row.wrong for row in stage.rows) or len(played) < len(rounds) else 0
 

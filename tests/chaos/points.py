@@ -16,9 +16,9 @@ HOLD = "| Hold the migration on AWS #"  # the task that takes the lock
 KILLS = ("KILL", "TERM", "KILL group", "TERM group", "runner cancel", "KILL everything")
 # Modules that change something, or last: worth to be killed in the middle.
 LONG = (
-    "aurora_parameter_group", "aurora_replica", "aurora_replica_wait", "aws_journal", "pg_carried_jobs",
-    "pg_replication_info", "pg_replication_wait", "pgbouncer_route", "rds_instance", "rds_maintenance_hold",
-    "rds_quiesce",
+    "aurora_parameter_group", "aurora_replica", "aurora_replica_wait", "aws_journal", "logical_wait",
+    "pg_carried_jobs", "pg_cutover", "pg_journal", "pg_publication", "pg_quiesce", "pg_replication_info",
+    "pg_replication_wait", "pgbouncer_route", "rds_instance", "rds_maintenance_hold", "rds_quiesce",
 )
 # Milliseconds from a task's begin: before a module's first call, amid its calls, while it waits.
 MOMENTS = (350, 500, 700, 950, 1300, 1700)
@@ -74,6 +74,16 @@ def at_changes(trace: Sequence[Mapping[str, Any]], count: int, dice: random.Rand
         for moment in (None, *MOMENTS[:4])
     ]
     return sorted(dice.sample(found, min(count, len(found))), key=_order)
+
+
+def at_moments(
+    trace: Sequence[Mapping[str, Any]], module: str, moments: Sequence[int], dice: random.Random
+) -> list[Point]:
+    """These moments (ms) within the tasks of one module, dealt out among them."""
+    tasks = [
+        (place, entry["boundary"]) for place, entry in enumerate(trace) if entry["action"].rpartition(".")[2] == module
+    ]
+    return [Point(*dice.choice(tasks), moment, dice.choice(KILLS)) for moment in moments if tasks]
 
 
 def choose(trace: Sequence[Mapping[str, Any]], kills: int, dice: random.Random) -> list[Point]:

@@ -21,6 +21,7 @@ from kills import chain, tail
 from points import HOLD, Point, at_boundaries, at_changes, chains, choose, short
 from report import Row
 from runs import Run, begin, finish
+from sql_moves import move_plays
 from sql_rounds import sql_plays
 from stand import OUTAGE, Stand, standing
 from takeover import GIVE_BACK, TURNS, take_turns
@@ -233,9 +234,9 @@ def survey() -> list[dict[str, Any]]:
         return trace
 
 
-def sql_rounds(kills: int, seed: int) -> list[Round]:
+def sql_rounds(copy_kills: int, move_kills: int, seed: int) -> list[Round]:
     """Those of the SQL tools, which need no cloud, and no clean run before."""
-    return [Round(name, play) for name, play in sql_plays(kills, seed)]
+    return [Round(name, play) for name, play in (*move_plays(move_kills, seed), *sql_plays(copy_kills, seed))]
 
 
 def replica_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:

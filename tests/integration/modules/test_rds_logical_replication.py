@@ -339,6 +339,7 @@ def documented(module, column):
     return found
 
 
+@pytest.mark.long
 def test_r28_aurora_has_it_in_the_clusters_group_readers_first_with_the_rights_that_are_documented(
     cloud, aurora, run_module
 ):
