@@ -105,6 +105,8 @@ def become_standalone(cluster: Cluster) -> None:
     (member, *_others) = [one for one in cluster.members if one.server is not None]
     assert member.server is not None
     upstream = member.server.upstream
+    if not member.server.running:
+        member.server.start()  # AWS starts a server that died
     member.server.promote()
     if upstream is not None and upstream.server.running:
         upstream.server.drop_slot(upstream.slot)

@@ -132,6 +132,8 @@ def test_r16_a_promotion_that_fails_leaves_a_replica_that_can_be_promoted_again(
     wait_until(lambda: sandbox.control("GET", "faults")[0]["struck"] == 1)
     assert stage.cluster_available("aurora")["ReplicationSourceIdentifier"]
     wait_until(lambda: stage.sql("aurora-1", "SELECT pg_is_in_recovery()") == [(True,)])
+    # Also when its server has died meanwhile: AWS starts that again by itself.
+    sandbox.control("POST", "servers/faults-aurora-1", {"action": "kill"})
     wait_until(lambda: promoted_again(stage))
     assert stage.sql("aurora-1", "SELECT pg_is_in_recovery()") == [(False,)]
 
