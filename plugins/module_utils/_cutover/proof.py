@@ -25,13 +25,21 @@ def verdict(
     rows: Sequence[Mapping[str, Any]], databases: Collection[str], spared: Collection[int],
     prepared: Sequence[str], starting: Sequence[int],
 ) -> dict[str, Any]:
-    """``sessions.judge`` on what counts; ``starting`` are backends on their way in, which no view shows yet."""
-    seen = sessions.judge(concerned(rows, databases, spared), prepared)
+    """``sessions.judge`` on what counts; ``starting`` are backends on their way in, looked for before the rows."""
+    seen = sessions.judge([row for row in concerned(rows, databases, spared) if not authenticating(row)], prepared)
     late = [pid for pid in starting if pid not in spared]
     if late:
         seen["reasons"].append(f"{len(late)} backends are just connecting, the first pid {late[0]}")
         seen["proven"] = False
     return seen
+
+
+def authenticating(row: Mapping[str, Any]) -> bool:
+    """Whether a backend hasn't come to the check of CONNECT yet: servers from 18 on show it while it logs in.
+
+    One that has come past it is among ``starting``; and with clients that try and try again there is always another.
+    """
+    return row["state"] == "starting" and row["user"] is None and row["database"] is None
 
 
 def to_end(

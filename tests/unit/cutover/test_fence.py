@@ -95,6 +95,9 @@ def backend(pid, database="shop", kind="client backend", **more):
     ([backend(1, kind="walsender")], [], [], False, [1]),
     ([backend(7, kind="walsender"), backend(8, kind="logical replication apply worker")], [], [], True, []),
     ([], ["two-phase"], [], False, []),
+    ([backend(1, None, user=None, state="starting")], [], [], True, []),
+    ([backend(1, None, user=None, state="starting")], [], [1], False, []),
+    ([backend(1, "shop", user=None, state="starting")], [], [], False, [1]),
     ([], [], [1], False, []),
     ([], [], [7], True, []),
 ])
