@@ -9,10 +9,13 @@ from __future__ import annotations
 PARTS = ("admin", "config", "databases", "host", "port", "pause_timeout")
 
 
-def cutover_poolers(traffic, pause_timeout=10):
-    """The entries of kind pgbouncer as ``pg_cutover`` takes them."""
+def cutover_poolers(traffic, pause_timeout=10, suffix=""):
+    """The entries of kind pgbouncer as ``pg_cutover`` takes them; ``suffix`` is what a user's name ends in there."""
     return [
-        {"pause_timeout": pause_timeout, **{part: entry[part] for part in PARTS if part in entry}}
+        {
+            "pause_timeout": pause_timeout, **{part: entry[part] for part in PARTS if part in entry},
+            **({"user": f"{entry['user']}{suffix}"} if "user" in entry else {}),
+        }
         for entry in traffic if entry.get("kind") == "pgbouncer"
     ]
 

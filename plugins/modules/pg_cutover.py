@@ -140,6 +140,11 @@ options:
       port:
         description: The port that goes with it.
         type: int
+      user:
+        description:
+          - The login by which it is to connect to the target, where that has another name for it than the source.
+          - Its password stands in PgBouncer's C(auth_file), since the entry has none.
+        type: str
       pause_timeout:
         description: Seconds running transactions get to end.
         type: int
@@ -279,6 +284,7 @@ def main():
                     "databases": {"type": "list", "elements": "str", "default": []},
                     "host": {"type": "str"},
                     "port": {"type": "int"},
+                    "user": {"type": "str"},
                     "pause_timeout": {"type": "int", "default": 10},
                 },
             },

@@ -22,6 +22,11 @@ options:
     type: list
     elements: str
     default: []
+  user:
+    description:
+      - The login as which its clients will be led to a side that calls it otherwise. Then it is looked whether those
+        that are connected can be led as well.
+    type: str
   max_outage:
     description: Seconds clients may have to be held.
     type: int
@@ -65,6 +70,7 @@ def main():
         argument_spec={
             "admin": address_spec(),
             "databases": {"type": "list", "elements": "str", "default": []},
+            "user": {"type": "str"},
             "max_outage": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
@@ -75,6 +81,8 @@ def main():
         now = switch.look(params["databases"])
         name = switch.console.name
         found = pgbouncer.findings(now, switch.config, name, params["max_outage"])
+        if params["user"]:
+            found += pgbouncer.login_findings(now, switch.console.rows("SHOW POOLS"), name)
         module.exit_json(
             changed=False, name=name, routes={route.name: route.as_dict() for route in now},
             findings=[finding.as_dict() for finding in found],

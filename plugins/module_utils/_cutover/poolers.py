@@ -27,6 +27,7 @@ class Pooler:
         self.databases: Sequence[str] = given["databases"]
         self.config = Path(given["config"]).resolve()
         self.host, self.port = given["host"] or host, given["port"] or port
+        self.user = given["user"]
         self.timeout = given["pause_timeout"]
         self.name = place(given["admin"])
         self._admin, self._write = given["admin"], write
@@ -36,10 +37,18 @@ class Pooler:
         """Asked when first needed: a dead pooler mustn't keep the databases from being put back."""
         return Switch(Console(self._admin, keep=True))
 
+    def check(self) -> None:
+        """Raise PoolerError for a file that can't be written, or clients that can't be led: nobody is held yet."""
+        self.plan_switch()
+        if self.user:
+            now, pools = self._switch.look(self.databases), self._switch.console.rows("SHOW POOLS")
+            if found := pgbouncer.login_findings(now, pools, self.name):
+                raise pgbouncer.PoolerError(f"{found[0].object}: {found[0].reason} Cure: {found[0].cure}")
+
     def plan_switch(self) -> Plan:
-        """What leads its clients to the target and lets them go; also proves that the file can be written."""
+        """What leads its clients to the target and lets them go."""
         return pgbouncer.plan_route(
-            self._switch.look(self.databases), config_file.read(self.config), self.host, self.port
+            self._switch.look(self.databases), config_file.read(self.config), self.host, self.port, self.user
         )
 
     def pause(self, seconds: float) -> None:

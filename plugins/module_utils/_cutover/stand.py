@@ -99,7 +99,7 @@ class Stand:
         if said:
             raise PgError(f"{self.target.where}: {'; '.join(said)}. Cure: see the migration's status, then run again.")
         for pooler in self.poolers:
-            pooler.plan_switch()
+            pooler.check()
 
     def _not_following(self) -> list[str]:
         """Why the target doesn't follow. A worker that was just turned on again gets the time to come."""

@@ -28,7 +28,7 @@ class NoAnswer(PoolerError):
 class Route:
     """Where one of the pooler's databases leads, and whether its clients are held.
 
-    ``busy``: it has a connection to its server.
+    ``busy``: it has a connection to its server. ``user``: the login of all its clients there, where its entry has one.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Route:
     pool_mode: str
     paused: bool
     busy: bool
+    user: str | None = None
 
     @property
     def draining(self) -> bool:
@@ -56,7 +57,7 @@ def routes(databases: Iterable[Mapping[str, Any]], settings: Mapping[str, Any], 
         row["name"]: Route(
             row["name"], row["host"] or "", int(row["port"] or 5432),
             row["pool_mode"] or settings.get("pool_mode", "session"), str(row["paused"]) in ("1", "True"),
-            int(row["current_connections"]) > 0,
+            int(row["current_connections"]) > 0, row.get("force_user"),
         )
         for row in databases if row["name"] != "pgbouncer"
     }
@@ -84,16 +85,16 @@ def plan_resume(now: Sequence[Route]) -> Plan:
                        for route in now if route.paused], paused=False)
 
 
-def plan_route(now: Sequence[Route], config: str, host: str, port: int) -> Plan:
-    """Lead every database to ``host``:``port`` and let its clients go on.
+def plan_route(now: Sequence[Route], config: str, host: str, port: int, user: str | None = None) -> Plan:
+    """Lead every database to ``host``:``port``, as ``user`` where one is given, and let its clients go on.
 
     The file and the running pooler are looked at apart: a run that died between writing and RELOAD goes on.
     """
-    text = reroute(config, [route.name for route in now], host, port)
+    text = reroute(config, [route.name for route in now], host, port, user)
     steps = []
     if text != config:
         steps.append(Step("write", f"lead {', '.join(route.name for route in now)} to {host}:{port}", {"text": text}))
-    if text != config or any((route.host, route.port) != (host, port) for route in now):
+    if text != config or any((route.host, route.port, route.user) != (host, port, user or route.user) for route in now):
         steps.append(Step("reload", "have PgBouncer read its configuration again",
                           {"names": [route.name for route in now], "host": host, "port": port}))
     resume = plan_resume(now)
@@ -113,8 +114,8 @@ ENTRY = re.compile(r"^\s*(?P<name>\"(?:[^\"]|\"\")+\"|[^\s=;#]+)\s*=\s*(?P<value
 WORD = re.compile(r"(?P<key>\w+)\s*=\s*(?:'(?:[^']|'')*'|\S*)")
 
 
-def reroute(config: str, names: Sequence[str], host: str, port: int) -> str:
-    """The text of pgbouncer.ini with the named entries of [databases] leading to ``host``:``port``.
+def reroute(config: str, names: Sequence[str], host: str, port: int, user: str | None = None) -> str:
+    """The text of pgbouncer.ini with the named entries of [databases] leading to ``host``:``port``, as ``user``.
 
     Everything else, comments and order too, stays to the letter. Raises PoolerError for an entry that isn't in the
     file: it comes from an included file or from ``*``, which can't be changed without changing others.
@@ -128,7 +129,7 @@ def reroute(config: str, names: Sequence[str], host: str, port: int) -> str:
         if entry and name in wanted:
             wanted.discard(name)
             ending = line[len(line.rstrip("\r\n")):]
-            line = line[:entry.start("value")] + lead(entry["value"], host, port) + ending
+            line = line[:entry.start("value")] + lead(entry["value"], host, port, user) + ending
         lines.append(line)
     if wanted:
         raise PoolerError(
@@ -138,15 +139,21 @@ def reroute(config: str, names: Sequence[str], host: str, port: int) -> str:
     return "".join(lines)
 
 
-def lead(value: str, host: str, port: int) -> str:
-    """A connection string of pgbouncer.ini with another host and port; the rest as it was."""
-    for key, new in (("host", host), ("port", str(port))):
+def lead(value: str, host: str, port: int, user: str | None = None) -> str:
+    """A connection string of pgbouncer.ini with another host and port, and user if one is given; the rest as it was."""
+    named = [("user", quoted(user))] if user else []
+    for key, new in (("host", host), ("port", str(port)), *named):
         found = [match for match in WORD.finditer(value) if match["key"] == key]
         if found:
             value = value[:found[0].start()] + f"{key}={new}" + value[found[0].end():]
         else:
             value = f"{key}={new} {value}".rstrip()
     return value
+
+
+def quoted(word: str) -> str:
+    """A value as pgbouncer.ini takes it."""
+    return word if re.fullmatch(r"[\w.@-]+", word) else "'" + word.replace("'", "''") + "'"
 
 
 # Seconds a held client is kept, by PgBouncer's own defaults; the login's count for the first client of a pool.
@@ -173,5 +180,29 @@ def findings(now: Sequence[Route], settings: Mapping[str, Any], name: str, max_o
             f"{max_outage} s: held clients would be thrown out.",
             f"Raise {' and '.join(early)} above migration_max_outage on every process of the pooler, and RELOAD.",
             "R32",
+        ))
+    return found
+
+
+def login_findings(now: Sequence[Route], pools: Iterable[Mapping[str, Any]], name: str) -> list[Finding]:
+    """What keeps clients that are connected from going on under a login that is called otherwise over there (S8).
+
+    A client belongs to a login from its own login on. Where its entry had a user then, it follows that user's name on
+    RELOAD; where it had none it stays what it was, whatever the entry says later.
+    """
+    held = [(row["database"], row["user"]) for row in pools if int(row["cl_active"]) + int(row["cl_waiting"]) > 0]
+    found = []
+    for route in now:
+        others = sorted({user for database, user in held if database == route.name and user != route.user})
+        if not route.user:
+            why = "its entry has no user"
+        elif others:
+            why = f"clients came as {', '.join(others)} before its entry had a user"
+        else:
+            continue
+        found.append(blocker(
+            "pooler-login", f"{name}/{route.name}",
+            f"{why}: clients that are connected would go on asking for the name that the other side doesn't know.",
+            "Write user= into it, with the login's name on the side that serves, and restart PgBouncer.", "S8",
         ))
     return found

@@ -26,6 +26,8 @@ import pytest
 from cloudpg_sandbox.testing import Sandbox, wait_until
 from pooler import ADMIN, Pooler
 
+from ansible_collections.cloudpg.migration.plugins.module_utils._traffic import pgbouncer
+
 from .conftest import PASSWORD, USER, Cloud, start_module
 
 ADDRESS = "127.94.0.2"
@@ -446,6 +448,36 @@ def test_r32_what_keeps_it_from_holding_clients_is_found(stand: Stand) -> None:
     assert found(49) == []
     assert found(50) == [("pooler-gives-up-early", "warning")]
     assert found(49, "web") == [("pooler-session-mode", "blocker")]
+
+
+def test_s8_connected_clients_follow_the_login_of_their_entry_and_those_that_cannot_are_found(stand: Stand) -> None:
+    first, second = f"{USER}.b1", f"{USER}.b2"
+    with stand.client() as cursor:
+        for login in (first, second):
+            cursor.execute(f"""DROP ROLE IF EXISTS "{login}"; CREATE ROLE "{login}" LOGIN PASSWORD '{PASSWORD}'""")
+            stand.pooler.know(login, PASSWORD)
+
+    def lead(user: str) -> None:
+        stand.config.write_text(pgbouncer.reroute(stand.config.read_text(), ["shop"], stand.old, 5432, user))
+        stand.console("RELOAD")
+
+    def found() -> list[tuple[str, str]]:
+        told = stand.run(None, user=second)
+        return [(one["id"], one["severity"]) for one in told["findings"]]
+
+    def who(cursor: Any) -> str:
+        cursor.execute("SELECT session_user")
+        return cursor.fetchone()[0]
+
+    with stand.client() as early:
+        assert (who(early), found()) == (USER, [("pooler-login", "blocker")])
+        lead(first)
+        with stand.client() as late:
+            assert (who(early), who(late), found()) == (USER, first, [("pooler-login", "blocker")])
+    with stand.client() as cursor:
+        assert (who(cursor), wait_until(lambda: found() == [])) == (first, True)
+        lead(second)
+        assert (wait_until(lambda: who(cursor) == second), found()) == (True, [])
 
 
 def test_r32_held_longer_than_query_wait_timeout_clients_are_thrown_out(

@@ -47,6 +47,18 @@ def test_leading_twice_changes_nothing():
     assert pgbouncer.reroute(text, ["shop"], "10.0.0.2", 6000) == text
 
 
+@pytest.mark.parametrize("before, user, after", [
+    ("host=a port=1 dbname=d", "app.b1", "user=app.b1 host=h port=2 dbname=d"),
+    ("user=app host=a port=1", "app.b1", "user=app.b1 host=h port=2"),
+    ("user=app.b1 host=a port=1", "app", "user=app host=h port=2"),
+    ("user='odd name' host=a port=1", None, "user='odd name' host=h port=2"),
+    ("host=a port=1 user=app", "it's.b1", "host=h port=2 user='it''s.b1'"),
+])
+def test_s8_a_login_that_has_another_name_over_there_is_led_by_it(before, user, after):
+    assert pgbouncer.lead(before, "h", 2, user) == after
+    assert pgbouncer.lead(after, "h", 2, user) == after
+
+
 def test_an_entry_that_is_not_in_the_file_is_refused():
     with pytest.raises(pgbouncer.PoolerError, match="crm"):
         pgbouncer.reroute(INI, ["shop", "crm"], "h", 1)
@@ -95,3 +107,21 @@ def test_the_warning_names_every_limit_that_is_too_short():
     assert "client_login_timeout is 90 s, and the outage may last 100 s" in found.as_dict()["reason"]
     [found] = pgbouncer.findings(NOW, CONFIG, "pooler:6432", 200)
     assert found.as_dict()["cure"].startswith("Raise query_wait_timeout and client_login_timeout above")
+
+
+def pool(user, clients=1, waiting=0, database="shop"):
+    return {"database": database, "user": user, "cl_active": clients, "cl_waiting": waiting}
+
+
+@pytest.mark.parametrize("user, pools, said", [
+    ("app", [pool("app")], None),
+    ("app", [pool("app"), pool("web", 0), pool("web", database="crm")], None),
+    ("app.b1", [pool("app.b1", 0, 2)], None),
+    (None, [], "its entry has no user"),
+    ("app", [pool("web", 0, 1)], "clients came as web before"),
+    ("app.b1", [pool("app.b1"), pool("app")], "clients came as app before"),
+])
+def test_s8_clients_that_would_keep_their_own_login_are_found(user, pools, said):
+    now = pgbouncer.routes([{**row(), "force_user": user}], CONFIG, [])
+    found = [one.reason for one in pgbouncer.login_findings(now, pools, "pooler:6432")]
+    assert len(found) == bool(said) and all(said in reason for reason in found)
