@@ -145,14 +145,15 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection i
 
 
 def look(params, check_mode):
-    absent = {side: not_there_yet(params[side], check_mode, side) for side in ("source", "target")}
-    if absent["source"]:
+    if not_there_yet(params["source"], check_mode, "source"):
         return {"findings": [], "databases": [], "source": None, "target": None}
+    # A path that makes its target has none yet when it is asked what stands in the way.
+    absent = not params["target"]["host"]
     wish = work.Wish(
         params["migration"], Selection(params["tables"], params["exclude"], params["schemas"]), params["databases"],
         identity.Wish({}, params["using_index"], params["full"]), params["create_databases"], params["way_back"],
     )
-    facts = work.gather(connect, params["source"], None if absent["target"] else params["target"], wish)
+    facts = work.gather(connect, params["source"], None if absent else params["target"], wish)
     return {
         "findings": [finding.as_dict() for finding in checks.findings(facts)],
         "databases": [

@@ -56,11 +56,19 @@ options:
         type: str
   remember:
     description:
-      - Ids of entries that stay in the journal of the target with O(state=absent), or of the source where there is no
-        target. By them a later run knows what this migration has come to.
+      - Ids of entries that stay in the journal with O(state=absent). By them a later run knows what this migration has
+        come to.
     type: list
     elements: str
     default: []
+  remember_on:
+    description:
+      - In whose journal they stay. It is the source's where there is no target.
+      - The source's is also for a target that nobody can log in to any more.
+    type: list
+    elements: str
+    choices: [source, target]
+    default: [target]
   take_over:
     description: Take the lock from another run at once, without waiting for its lease to lapse.
     type: bool
@@ -191,6 +199,7 @@ def main():
             "state": {"type": "str", "choices": ["held", "released", "absent"], "default": "held"},
             "journal": JOURNAL,
             "remember": {"type": "list", "elements": "str", "default": []},
+            "remember_on": {"type": "list", "elements": "str", "choices": ["source", "target"], "default": ["target"]},
             "take_over": {"type": "bool", "default": False},
             "job": {"type": "str", "default": ""},
             "wait_timeout": {"type": "int", "default": 75},

@@ -108,6 +108,9 @@ server:
         size_bytes:
           description: The size.
           type: int
+        owner:
+          description: The role that owns it.
+          type: str
         encoding:
           description: The encoding.
           type: str

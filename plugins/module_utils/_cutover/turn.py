@@ -59,6 +59,7 @@ def turn(
     serves = TARGET if halfway == BACK or decided[THERE] == row.FORWARD else SOURCE
     last = there if serves == TARGET else back
     return Turn(
-        serves, halfway, bool(back and back.now["state"] == row.OPENED), FINISHED in target, closed,
+        serves, halfway, bool(back and back.now["state"] == row.OPENED), FINISHED in target or FINISHED in source,
+        closed,
         last.as_dict()["at"] if last and last.now["state"] == row.OPENED else None,
     )

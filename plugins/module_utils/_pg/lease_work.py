@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from .._errors import LeaseLost
@@ -36,7 +36,7 @@ def go(source: Session, target: Session | None, params: Mapping[str, Any], check
     held, migration, taken_over = dict(params["journal"]), params["journal"]["migration"], False
     sides = tuple(side for side in (source, target) if side)
     if params["state"] == "absent":
-        return _absent(source, target, held, params["remember"], check_mode)
+        return _absent({"source": source, "target": target}, params, check_mode)
     if check_mode:
         return result(migration, events=_events(sides, migration))
     if params["state"] == "released":
@@ -110,13 +110,13 @@ def _take(source: Session, target: Session, params: Mapping[str, Any]) -> tuple[
     return held, over or over_there
 
 
-def _absent(
-    source: Session, target: Session | None, held: Mapping[str, Any], remember: Sequence[str], check_mode: bool
-) -> dict[str, Any]:
-    """Forget it on both sides, but for what the target is to remember. The run's own lock is no change, unless there
-    was something to forget."""
-    migration = held["migration"]
-    sides = [(source, ()), (target, remember)] if target else [(source, remember)]
+def _absent(both: Mapping[str, Session | None], params: Mapping[str, Any], check_mode: bool) -> dict[str, Any]:
+    """Forget it on both sides, but for what is to be remembered. The run's own lock is no change, unless there was
+    something to forget."""
+    held, migration = params["journal"], params["journal"]["migration"]
+    # Where there is no target, the source remembers.
+    places = params["remember_on"] if both["target"] else ["source"]
+    sides = [(side, params["remember"] if name in places else ()) for name, side in both.items() if side]
     remembering = [side.where for side, kept in sides if set(journal.read(side, migration)) - set(kept)]
     plan = Plan(
         tuple(

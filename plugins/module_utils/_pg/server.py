@@ -36,7 +36,7 @@ _ROLE = """
 
 _DATABASES = """
     SELECT datname AS name, pg_database_size(oid) AS size_bytes, pg_encoding_to_char(encoding) AS encoding,
-           datcollate AS collate, datctype AS ctype
+           datcollate AS collate, datctype AS ctype, pg_get_userbyid(datdba) AS owner
     FROM pg_database
     WHERE datallowconn AND datname <> 'rdsadmin' AND (%(wanted)s::text[] = '{}' OR datname = ANY (%(wanted)s::text[]))
     ORDER BY datname
