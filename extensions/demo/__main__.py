@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +34,7 @@ PACE = 0.5  # seconds a state of AWS lasts in the sandbox
 
 
 def main() -> int:
-    """Run the demo; 0 only when the migration succeeded, lost nothing, and a second run changed nothing."""
+    """Run the demo; 0 only when the migration and the way back lost nothing, and second runs changed nothing."""
     options = _options()
     for number in ENDING:
         signal.signal(number, _interrupt)
@@ -54,42 +56,78 @@ def main() -> int:
 
 
 def _demo(scenario: Scenario, options: argparse.Namespace) -> int:
+    path = importlib.import_module(f"path_{options.path}")
+    began = time.monotonic()
     try:
-        result = _migrate(scenario, options.path, importlib.import_module(f"path_{options.path}"))
-        print("\n".join(summary(result)), flush=True)
-        return 0 if result.passed else 1
+        inventory = _prepare(scenario, path)
+        results = [_migrate(scenario, options.path, path, inventory)]
+        if results[0].passed and "rollback" in path.DOORS:
+            results.append(_go_back(scenario, options.path, path, inventory))
+        _say(f"{time.monotonic() - began:.0f} s in all")
+        told = [summary(result) for result in results]
+        print("\n".join([*(line for lines in told for line in lines[:-1]), *(lines[-1] for lines in told)]), flush=True)
+        return 0 if all(result.passed for result in results) else 1
     finally:
         if options.keep:
             _stay(scenario)
 
 
-def _migrate(scenario: Scenario, name: str, path: ModuleType) -> Result:
-    began = time.monotonic()
-    source = scenario.build_source()
+def _prepare(scenario: Scenario, path: ModuleType) -> Path:
+    """The shop, its clients, and the inventory."""
+    path.build(scenario)
+    source = scenario.source
+    assert source, "it was built"
     _say(f"{source.identifier} runs PostgreSQL {source.version} at {source.host}; the shop has {scenario.rows:,} rows")
     scenario.start_pooler()
-    scenario.start_writers()
     inventory = scenario.write_inventory(scenario.variables(**path.variables(scenario)))
+    _say(f"what moves is said in {inventory}/hosts.yml")
+    return inventory
+
+
+def _migrate(scenario: Scenario, name: str, path: ModuleType, inventory: Path) -> Result:
+    assert scenario.source, "it was built"
+    if hasattr(path, "before_cutover"):
+        # What the clients' owners have to do once there is a target.
+        play("replicate", inventory, scenario.sandbox.env)
+        path.before_cutover(scenario)
+    return _through(
+        scenario, "migrate", inventory, name, path.moved(scenario), lambda: path.target_host(scenario),
+        lambda: scenario.source.host,
+    )
+
+
+def _go_back(scenario: Scenario, name: str, path: ModuleType, inventory: Path) -> Result:
+    assert scenario.source, "it was built"
+    return _through(
+        scenario, "rollback", inventory, f"{name}-rollback", f"back: {path.moved(scenario)}",
+        lambda: scenario.source.host, lambda: path.target_host(scenario),
+    )
+
+
+def _through(
+    scenario: Scenario, verb: str, inventory: Path, name: str, moved: str, new: Callable[[], str],
+    old: Callable[[], str],
+) -> Result:
+    """One playbook under load, the ledger's word on all that was ever written, and the playbook once more."""
+    scenario.start_writers()
     commits = scenario.await_commits(WARM_UP)
-    _say(f"{commits:,} commits so far, through PgBouncer and past it; what moves is said in {inventory}/hosts.yml")
-    code = play("migrate", inventory, scenario.sandbox.env).returncode
+    _say(f"{commits:,} commits so far, through PgBouncer and past it; now {verb}.yml")
+    code = play(verb, inventory, scenario.sandbox.env).returncode
     if code == 0:
-        target = path.target_host(scenario)
-        scenario.lead_direct_clients(target)
+        scenario.lead_direct_clients(new())
         scenario.await_commits(WARM_UP)
         scenario.stop_writers()
-        told = scenario.verify(target, source.host)
-        rerun = _run_again(inventory, scenario.sandbox.env)
+        told = scenario.verify(new(), old())
+        rerun = _run_again(verb, inventory, scenario.sandbox.env)
     else:
         scenario.stop_writers()
         told, rerun = scenario.verify(scenario.pooler.leads_to("shop")), None
-    _say(f"{time.monotonic() - began:.0f} s in all")
-    return Result(name, path.moved(scenario), scenario.rows, code, told, rerun)
+    return Result(name, verb, moved, scenario.rows, code, told, rerun)
 
 
-def _run_again(inventory: Path, cloud: dict[str, str]) -> int | None:
-    _say("running migrate.yml again: it should have nothing to do")
-    answer = play("migrate", inventory, cloud, capture=True)
+def _run_again(verb: str, inventory: Path, cloud: dict[str, str]) -> int | None:
+    _say(f"running {verb}.yml again: it should have nothing to do")
+    answer = play(verb, inventory, cloud, capture=True)
     changed = changes(answer.stdout)
     if answer.returncode != 0 or changed != 0:
         print(answer.stdout[-5000:], flush=True)
@@ -104,9 +142,13 @@ def _stay(scenario: Scenario) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
-    parser.add_argument("--path", choices=PATHS, default="replica", help="the way it is moved (%(default)s)")
+    usual = os.environ.get("DEMO_PATH") or "replica"
+    parser.add_argument("--path", choices=PATHS, default=usual, help="the way it is moved; else DEMO_PATH, or replica")
     parser.add_argument("--keep", action="store_true", help="stay up afterwards, until Ctrl-C, to look around")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.path not in PATHS:
+        parser.error(f"DEMO_PATH: there is no path {options.path}, but {', '.join(PATHS)}")
+    return options
 
 
 def _interrupt(_number: int, _frame: Any) -> None:

@@ -11,6 +11,8 @@ from cloudpg_sandbox.installations import Account, Installations
 from scenario import APPLICATIONS, Scenario
 from source import OWNER, create_instance
 
+# The playbooks that are shown, beside migrate.
+DOORS = ("rollback",)
 OLD, NEW = 16, 18
 # Of both parameter groups, for there is a way back: what RDS calls wal_level=logical.
 PARAMETERS = {"rds.logical_replication": ("1", "pending-reboot")}
@@ -26,14 +28,26 @@ def build(scenario: Scenario) -> None:
     )
 
 
-def description(scenario: Scenario) -> dict[str, Any]:
-    """What the inventory has to know."""
+def variables(scenario: Scenario) -> dict[str, Any]:
+    """What the inventory says beside what every path needs."""
     assert scenario.source and scenario.target, "build() comes first"
     programs = Installations(str(scenario.directory / "cache"), Account.for_servers()).get(NEW)
     return {
-        "source": scenario.postgres(host=scenario.source.host),
-        "target": scenario.postgres(host=scenario.target.host),
-        "bindir": programs.bindir,
+        "migration_path": "logical",
+        "migration_source": {"postgres": scenario.postgres(host=scenario.source.host)},
+        "migration_target": {"postgres": scenario.postgres(host=scenario.target.host)},
+        "migration_databases": [OWNER],
+        "migration_traffic": [{
+            "kind": "pgbouncer",
+            "admin": scenario.pooler.admin(scenario.passfile),
+            "config": str(scenario.pooler.config),
+            "databases": [OWNER],
+            # Past the bastion, which is for controllers.
+            "port": 5432,
+        }],
+        "logical_bindir": programs.bindir,
+        "logical_connection": {"port": 5432},
+        "logical_back_connection": {"port": 5432},
     }
 
 

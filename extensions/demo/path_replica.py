@@ -9,15 +9,13 @@ from typing import Any
 
 from scenario import Scenario
 
+# The playbooks that are shown, beside migrate.
+DOORS = ()
+
 
 def build(scenario: Scenario) -> None:
     """The source; the target comes with the migration."""
     scenario.build_source()
-
-
-def description(scenario: Scenario) -> dict[str, Any]:
-    """What the inventory has to know beside what every path needs."""
-    return {}
 
 
 def variables(scenario: Scenario) -> dict[str, Any]:

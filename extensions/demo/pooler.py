@@ -18,6 +18,7 @@ from processes import eventually, start, stop, unprivileged
 ADMIN = "pooler_admin"
 
 # server_login_retry: a server that was away is tried again at once, not after 15 s.
+# server_tls_sslmode: RDS's servers here speak no TLS, and PlanetScale's nothing else.
 SETTINGS = """\
 [pgbouncer]
 listen_addr = {address}
@@ -33,6 +34,7 @@ max_client_conn = 200
 query_wait_timeout = 120
 server_login_retry = 1
 server_connect_timeout = 5
+server_tls_sslmode = prefer
 ignore_startup_parameters = extra_float_digits
 """
 
@@ -85,6 +87,11 @@ class Pooler:
         return {
             "host": self.address, "port": self.port, "user": ADMIN, "passfile": str(passfile), "dbname": "pgbouncer"
         }
+
+    def know(self, user: str, password: str) -> None:
+        """Another login at the servers, known from the next RELOAD on."""
+        with open(self.directory / "users.txt", "a", encoding="utf-8") as users:
+            users.write(f"{_quoted(user)} {_quoted(password)}\n")
 
     def leads_to(self, database: str) -> str:
         """The host that the file leads a database to."""

@@ -9,6 +9,7 @@ import json
 import secrets
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -46,6 +47,9 @@ class Scenario:
         self.passwords = {user: secrets.token_hex(16) for user in (MASTER, OWNER, ADMIN)}
         self.source: Instance | None = None
         self.target: Instance | None = None  # where it is there before the migration
+        # What is unusual about the addresses of a host: for the application, and for the controller.
+        self.unusual: dict[str, dict[str, Any]] = {}
+        self.unusual_controller: dict[str, dict[str, Any]] = {}
         self.rows = 0
         self._read = self._acked = 0  # how far the journal was read, and what it said until there
         self._writers: subprocess.Popen[bytes] | None = None
@@ -65,13 +69,15 @@ class Scenario:
         """Where controllers come from."""
         return f"{self.sandbox.bastion}/32"
 
-    def build_source(self, *, major: int = 16, **options: Any) -> Instance:
-        """Make the instance `<name>-rds`, load the shop and the ledger's tables; options as of `create_instance`."""
+    def build_source(
+        self, *, major: int = 16, make: Callable[..., Instance] = create_instance, kind: str = "rds", **options: Any
+    ) -> Instance:
+        """Make `<name>-<kind>`, load the shop and the ledger's tables; options are those of ``make``."""
         self.passfile.touch(mode=0o600)
         lines = [f"*:*:*:{user}:{password}\n" for user, password in self.passwords.items()]
         self.passfile.write_text("".join(lines), encoding="utf-8")
-        self.source = create_instance(
-            self.sandbox, f"{self.name}-rds", self.passwords, clients=[APPLICATIONS, self.bastion_cidr], major=major,
+        self.source = make(
+            self.sandbox, f"{self.name}-{kind}", self.passwords, clients=[APPLICATIONS, self.bastion_cidr], major=major,
             **options,
         )
         address = {"host": self.source.host, "user": OWNER, "passfile": str(self.passfile), "dbname": OWNER}
@@ -80,9 +86,9 @@ class Scenario:
         return self.source
 
     def start_pooler(self) -> None:
-        """PgBouncer in front of the source."""
+        """PgBouncer in front of the source; all its clients are one login, which another side may call otherwise."""
         assert self.source, "build_source() comes first"
-        self.pooler.start({OWNER: f"host={self.source.host} port=5432 dbname={OWNER}"}, self.passwords)
+        self.pooler.start({OWNER: f"host={self.source.host} port=5432 dbname={OWNER} user={OWNER}"}, self.passwords)
 
     def start_writers(self, rate: int = 300) -> None:
         """Ledger writers on the routes `pooler` and `direct`, `rate` commits a second in total."""
@@ -164,11 +170,16 @@ class Scenario:
 
     def dsn(self, host: str, port: int = 5432) -> str:
         """An address for the application."""
-        return f"host={host} port={port} user={OWNER} dbname={OWNER} passfile={self.passfile}"
+        usual = {"host": host, "port": port, "user": OWNER, "dbname": OWNER, "passfile": self.passfile}
+        return _connection(usual | self.unusual.get(host, {}))
 
     def verify(self, target: str, source: str | None = None) -> dict[str, Any]:
-        """What the ledger says about the hosts of the new and the old side, read through the bastion."""
-        arguments = ["--journal", str(self.journal), "--target", self._controller(target), "--route", "pooler"]
+        """What the ledger says about the hosts of the new and the old side, read through the bastion.
+
+        Its outage is that of the writers that were started last; all else is about everything ever written.
+        """
+        arguments = ["--journal", str(self.journal), "--target", self._controller(target)]
+        arguments += ["--route", "pooler", "--latest"]
         if source:
             arguments += ["--source", self._controller(source)]
         return json.loads(self._ledger("verify", *arguments, codes=(0, 1)))
@@ -179,7 +190,7 @@ class Scenario:
         self.pooler.stop()
 
     def _controller(self, host: str) -> str:
-        return " ".join(f"{key}={value}" for key, value in self.postgres(host=host).items())
+        return _connection(self.postgres(host=host) | self.unusual_controller.get(host, {}))
 
     def _writing(self) -> bool:
         if self._writers is None or self._writers.poll() is not None:
@@ -192,3 +203,7 @@ class Scenario:
         if answer.returncode not in codes:
             raise ScenarioError(f"ledger {arguments[0]} failed: {answer.stderr.strip()}")
         return answer.stdout
+
+
+def _connection(words: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in words.items())

@@ -41,13 +41,13 @@ def create_instance(
     ``parameters`` are changed beside those that the user has changed anyway: value, and when it is applied.
     """
     ec2, rds = sandbox.client("ec2"), sandbox.client("rds")
-    group = _security_group(ec2, identifier, clients)
-    _subnet_group(ec2, rds, identifier)
+    group = security_group(ec2, identifier, clients)
+    subnet_group(ec2, rds, identifier)
     _parameter_group(rds, identifier, major, {**PARAMETERS, **(parameters or {})})
     rds.create_db_instance(
         DBInstanceIdentifier=identifier,
         Engine="postgres",
-        EngineVersion=_newest(rds, major),
+        EngineVersion=newest(rds, major),
         DBInstanceClass="db.r6g.large",
         AllocatedStorage=20,
         StorageType="gp3",
@@ -65,11 +65,12 @@ def create_instance(
     waiter = rds.get_waiter("db_instance_available")
     waiter.wait(DBInstanceIdentifier=identifier, WaiterConfig={"Delay": 1, "MaxAttempts": 120})
     (made,) = rds.describe_db_instances(DBInstanceIdentifier=identifier)["DBInstances"]
-    _owner(made["Endpoint"]["Address"], passwords)
+    make_owner(made["Endpoint"]["Address"], passwords)
     return Instance(identifier, made["Endpoint"]["Address"], made["EngineVersion"], group)
 
 
-def _security_group(ec2: Any, name: str, clients: list[str]) -> str:
+def security_group(ec2: Any, name: str, clients: list[str]) -> str:
+    """A group that lets networks (CIDR) in; its id."""
     group = ec2.create_security_group(GroupName=f"{name}-clients", Description="who may use the database")["GroupId"]
     ranges = [{"CidrIp": network} for network in clients]
     permission = {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "IpRanges": ranges}
@@ -77,7 +78,8 @@ def _security_group(ec2: Any, name: str, clients: list[str]) -> str:
     return group
 
 
-def _subnet_group(ec2: Any, rds: Any, name: str) -> None:
+def subnet_group(ec2: Any, rds: Any, name: str) -> None:
+    """All subnets there are."""
     subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"]]
     rds.create_db_subnet_group(DBSubnetGroupName=name, DBSubnetGroupDescription="of the shop", SubnetIds=subnets)
 
@@ -93,14 +95,16 @@ def _parameter_group(rds: Any, name: str, major: int, parameters: dict[str, tupl
     rds.modify_db_parameter_group(DBParameterGroupName=name, Parameters=changed)
 
 
-def _newest(rds: Any, major: int) -> str:
-    offered = rds.describe_db_engine_versions(Engine="postgres")["DBEngineVersions"]
+def newest(rds: Any, major: int, engine: str = "postgres") -> str:
+    """The newest minor of a major."""
+    offered = rds.describe_db_engine_versions(Engine=engine)["DBEngineVersions"]
     minors = [int(version["EngineVersion"].split(".")[1]) for version in offered
               if version["EngineVersion"].split(".")[0] == str(major)]
     return f"{major}.{max(minors)}"
 
 
-def _owner(host: str, passwords: dict[str, str]) -> None:
+def make_owner(host: str, passwords: dict[str, str]) -> None:
+    """The role that owns the database, and of which the master is a member."""
     conn = psycopg2.connect(host=host, user=MASTER, password=passwords[MASTER], dbname=OWNER)
     conn.autocommit = True
     owner = sql.Identifier(OWNER)

@@ -11,9 +11,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """A migration that was run, what the ledger said about it, and what running it again changed."""
+    """A playbook that was run, what the ledger said about it, and what running it again changed."""
 
     path: str
+    verb: str
     moved: str
     rows: int
     playbook_code: int
@@ -30,11 +31,13 @@ def summary(result: Result) -> list[str]:
     """The lines; the last one is for programs."""
     told = result.ledger
     before, after = (_or_unknown(told["commits_per_second"][when]) for when in ("before", "after"))
-    place = "on the target" if result.playbook_code == 0 else "where the clients are led"
+    side = "source" if result.verb == "rollback" else "target"
+    place = f"on the {side}" if result.playbook_code == 0 else "where the clients are led"
     outage = told["outage"] or {"began": "?", "ended": "?", "recovered": False}
     lines = [
         f"{result.moved}: {result.rows:,} rows and what was written meanwhile",
-        f"migrate.yml {'succeeded' if result.playbook_code == 0 else f'failed with exit code {result.playbook_code}'}",
+        f"{result.verb}.yml "
+        + ("succeeded" if result.playbook_code == 0 else f"failed with exit code {result.playbook_code}"),
         f"{told['acked']:,} commits acknowledged ({before}/s before the outage, {after}/s after),"
         f" {told['in_doubt']} in doubt, {told['failed']} refused",
         f"longest outage behind PgBouncer {told['outage_s']} s, {outage['began']} to {outage['ended']}"

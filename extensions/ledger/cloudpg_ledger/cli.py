@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--target", required=True, type=_dsn, help="where every acknowledged write has to be")
     verify.add_argument("--source", type=_dsn, help="the old side, to find writes it took after the fence")
     verify.add_argument("--route", help="the route whose outage is told (the first of the journal)")
+    verify.add_argument("--latest", action="store_true", help="tell the outage of the last run of writers alone")
     verify.set_defaults(run=_verify)
     return parser
 
@@ -138,7 +139,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     target = read_contents(arguments.target, history.writers)
     source = read_contents(arguments.source, history.writers) if arguments.source else None
     verdict = judge(history.attempts, target, source)
-    told = report(history, verdict, route)
+    told = report(history, verdict, route, arguments.latest)
     print(json.dumps(told, indent=2))
     print(summary(told), file=sys.stderr)
     if not told["acked"]:

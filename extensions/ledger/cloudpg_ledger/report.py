@@ -15,9 +15,12 @@ from .verdict import CATEGORIES, DUPLICATED, LOST, Finding, Verdict
 EXAMPLES = 100  # findings told in full; all are counted
 
 
-def report(history: History, verdict: Verdict, route: str) -> dict[str, Any]:
-    """Everything `verify` tells, ready for JSON; times of day are UTC, durations seconds."""
-    outage = longest_outage(history.attempts, history.runs, route)
+def report(history: History, verdict: Verdict, route: str, latest: bool = False) -> dict[str, Any]:
+    """Everything `verify` tells, ready for JSON; times of day are UTC, durations seconds.
+
+    With `latest` the outage is that of the last run of writers alone.
+    """
+    outage = longest_outage(history.attempts, history.runs[-1:] if latest else history.runs, route)
     before, after = rates(history.attempts, outage) if outage else (None, None)
     return {
         "acked": verdict.outcomes[ACKED],

@@ -25,7 +25,7 @@ def result(*, code: int = 0, rerun: int | None = 0, findings: int = 0, **told: A
         "commits_per_second": {"before": 300.1, "after": None},
         "findings": [{"category": "lost", "why": "entries: gone"}] * findings,
     }
-    return Result("replica", "RDS to Aurora", 436_115, code, ledger | told, rerun)
+    return Result("replica", "migrate", "RDS to Aurora", 436_115, code, ledger | told, rerun)
 
 
 @pytest.mark.parametrize(
