@@ -96,6 +96,7 @@ class Fence:
         self.migration = lock["migration"]
         self.keep, self.own, self._clock, self._sleep = set(keep), set(own), clock, sleep
         self.login = home.value("SELECT current_user")
+        self._entering: set[int] | None = None  # of those found on their way in since, who still are
 
     def doors(self) -> list[Door]:
         """The databases as they are; raises PgError for one that isn't there."""
@@ -130,11 +131,17 @@ class Fence:
         return {self.home.value("SELECT pg_backend_pid()"), *self.own, *(row["pid"] for row in [*senders, *workers])}
 
     def look(self, spared: Collection[int]) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
-        """The verdict, and the sessions that have to end for it."""
+        """The verdict, and the sessions that have to end for it.
+
+        Whoever wasn't on his way in at the first look behind the fence came after the REVOKE and is refused: with
+        clients that try again and again there is always another.
+        """
         first = self.home.row(_STARTING, {"databases": self.databases})
+        entering = set(first["starting"])
+        self._entering = entering if self._entering is None else self._entering & entering
         rows = self.home.rows(_ACTIVITY)
         return (
-            proof.verdict(rows, self.databases, spared, first["prepared"], first["starting"]),
+            proof.verdict(rows, self.databases, spared, first["prepared"], sorted(self._entering)),
             proof.to_end(rows, self.databases, spared),
         )
 
@@ -188,6 +195,7 @@ class Fence:
 
     def _change(self, changes: Iterable[Change]) -> None:
         """All in one round trip."""
+        self._entering = None
         parts = []
         for one in changes:
             database = sql.Identifier(one.database)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover import fence, names, proof
+from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.fence_work import Fence
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.fence import PUBLIC, Change, Door, Grant
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
 from ansible_collections.cloudpg.migration.plugins.module_utils._journal import Event
@@ -113,3 +114,32 @@ def test_p25_the_way_back_has_names_of_its_own():
     assert names.slots("orders", ["shop"]) == [
         "cloudpg_orders", "cloudpg_orders_back", "cloudpg_orders_shop", "cloudpg_orders_back_shop",
     ]
+
+
+class Entrance:
+    """A server on which these backends are on their way in, look by look, and nobody else is there."""
+
+    where = "a:1"
+
+    def __init__(self, *looks):
+        self._looks = iter(looks)
+
+    def value(self, _query):
+        return "mover"
+
+    def row(self, _query, _values):
+        return {"starting": next(self._looks), "prepared": []}
+
+    def rows(self, _query):
+        return []
+
+
+@pytest.mark.parametrize("looks, proven", [
+    ([[]], [True]),
+    ([[1, 2], [2, 3], [3, 4]], [False, False, True]),
+    ([[], [1], [2]], [True, True, True]),
+    ([[1], [1]], [False, False]),
+])
+def test_p52_only_who_was_on_his_way_in_at_the_first_look_is_waited_for(looks, proven):
+    work = Fence(Entrance(*looks), "a:1", {"migration": "orders"}, ["shop"])
+    assert [work.look(())[0]["proven"] for _look in looks] == proven
