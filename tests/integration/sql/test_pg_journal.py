@@ -118,6 +118,37 @@ def test_absent_forgets_this_migration_and_removes_the_schema_with_the_last_one(
     assert all(side.query("SELECT FROM pg_namespace WHERE nspname = 'cloudpg_migration'") == [] for side in sides)
 
 
+@pytest.mark.parametrize("places, remembering", [
+    (None, ["target"]), (["target"], ["target"]), (["source"], ["source"]), ([], []),
+    (["source", "target"], ["source", "target"]),
+], ids=["default", "target", "source", "none", "both"])
+def test_what_is_remembered_stays_where_it_is_wanted_and_a_second_run_changes_nothing(hold, sides, places, remembering):
+    held = hold(events=[{"id": each, "object": NAME, "now": True} for each in ("over", "passing")])["journal"]
+    options = {"state": "absent", "remember": ["over"]} | ({} if places is None else {"remember_on": places})
+    planned = hold(held, check=True, **options)
+    assert planned["changed"] and len(planned["actions"]) == 2
+    assert hold(held, **options)["changed"] and not hold(**options)["changed"]
+    for name, side in zip(("source", "target"), sides):
+        with connect(side.address()) as session:
+            assert list(journal.read(session, NAME)) == (["over"] if name in remembering else []), name
+    assert list(hold()["events"]) == (["over"] if remembering else [])
+
+
+def test_a_source_without_a_target_remembers_whatever_was_wanted(sides, run_module):
+    source, target = sides
+
+    def go(**options):
+        return run_module("pg_journal", {
+            "source": source.address(), "target": {**target.address(), "host": None}, "journal": {"migration": NAME},
+            "remember": ["over"], "remember_on": ["target"], **options,
+        })
+
+    held = go(events=[{"id": each, "object": NAME, "now": True} for each in ("over", "passing")])["journal"]
+    assert go(state="absent", journal=held)["changed"]
+    with connect(source.address()) as session:
+        assert list(journal.read(session, NAME)) == ["over"]
+
+
 @pytest.mark.parametrize("wrong, words", [
     ({"journal": {"migration": "Or ders"}}, ["journal.migration", "lower-case letters"]),
     ({"login": "plain"}, ["permission denied", "Cure: grant the right"]),
