@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -90,6 +91,28 @@ def test_what_was_done_by_hand_is_found(
 
     assert wrong(told) == expected, told["findings"]
     assert code == (1 if expected else 0)
+
+
+def test_latest_tells_the_outage_of_the_last_run_alone_and_judges_the_writes_of_all(
+    written: Ledger, source: Server, tmp_path: Path
+) -> None:
+    text = written.journal.read_text(encoding="utf-8")
+    began = json.loads(text.splitlines()[0])
+    # A run before it, in which nobody was answered for a hundred seconds.
+    idle = [
+        {**began, "at": began["at"] - 200, "wall": began["wall"] - 200}, {"event": "stop", "at": began["at"] - 100},
+    ]
+    both = Ledger(tmp_path / "journal", written.passfile)
+    both.journal.write_text("".join(json.dumps(line) + "\n" for line in idle) + text, encoding="utf-8")
+    dsn = written.dsn(source, "written")
+    (code, of_all), (latest_code, of_latest), (alone_code, alone) = (
+        both.verify(dsn), both.verify(dsn, "--latest"), written.verify(dsn)
+    )
+
+    assert (code, latest_code, alone_code) == (0, 0, 0)
+    assert of_all["outage_s"] == 100 and not of_all["outage"]["recovered"]
+    assert of_latest["outage_s"] == alone["outage_s"] < 50
+    assert of_latest["acked"] == of_all["acked"] == alone["acked"]
 
 
 def resurrected(journal: Path) -> str:
