@@ -76,6 +76,14 @@ options:
       - Without it O(state=restored) leaves the old group to come into force with whichever reboot is next.
     type: bool
     default: false
+  slots_dropped:
+    description:
+      - Names of logical slots that an earlier task drops. In check mode they are there still, and don't stand in the
+        way of O(state=restored).
+      - Outside of check mode it isn't looked at; what is there then stands in the way.
+    type: list
+    elements: str
+    default: []
   wait_timeout:
     description:
       - How long to wait, in seconds, for everything together.
@@ -198,13 +206,13 @@ def not_there(order, state):
     }
 
 
-def make_plan(state, work, seen, known):
+def make_plan(state, work, seen, known, dropped=()):
     if state == "enabled":
         return logical.plan_enabled(seen, work.order, known)
     was = work.original(known)
     plan = logical.plan_restored(seen, work.order, known, was, work.others(work.order.own))
     if logical.turns_off(seen, plan, was):
-        logical_work.check_no_slots(work.order, work.server)
+        logical_work.check_no_slots(work.order, work.server, dropped)
     return plan
 
 
@@ -247,7 +255,7 @@ def body(module):
 
     known = journalled()
     seen = work.seen(there, known)
-    plan = make_plan(params["state"], work, seen, known)
+    plan = make_plan(params["state"], work, seen, known, params["slots_dropped"] if module.check_mode else ())
     if lock:
         seen = apply(params, work, plan, journalled)
         known = journalled() if plan.changed else known
@@ -277,6 +285,7 @@ def main():
             "reboot": {"type": "bool", "default": False},
             "server": {**address_spec(), "required": False},
             "journal": JOURNAL,
+            "slots_dropped": {"type": "list", "elements": "str", "default": []},
             "wait_timeout": {"type": "int", "default": 1800},
         },
         mutually_exclusive=[("instance", "cluster")],

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,8 +39,11 @@ def running(server: Mapping[str, Any] | None) -> dict[str, str] | None:
     return {row["name"]: row["setting"] for row in rows}
 
 
-def check_no_slots(order: Order, server: Mapping[str, Any] | None) -> None:
-    """Raise RdsError when a logical slot is left, or nobody can look: the server wouldn't start without wal_level."""
+def check_no_slots(order: Order, server: Mapping[str, Any] | None, dropped: Collection[str] = ()) -> None:
+    """Raise RdsError when a logical slot is left, or nobody can look: the server wouldn't start without wal_level.
+
+    ``dropped`` are those that would be gone by now.
+    """
     why = "a server that has a logical slot doesn't start without logical replication"
     if server is None:
         raise RdsError(
@@ -48,7 +51,10 @@ def check_no_slots(order: Order, server: Mapping[str, Any] | None) -> None:
             "changed. Cure: give server."
         )
     with connect(server) as session:
-        slots = [f"{row['name']} (database {row['database']})" for row in session.rows(_SLOTS)]
+        slots = [
+            f"{row['name']} (database {row['database']})"
+            for row in session.rows(_SLOTS) if row["name"] not in dropped
+        ]
     if slots:
         raise RdsError(
             f"{order.door}: it has the logical slots {', '.join(slots)}, and {why}. Nothing was changed. Cure: drop "
