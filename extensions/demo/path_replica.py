@@ -10,7 +10,7 @@ from typing import Any
 from scenario import Scenario
 
 # The playbooks that are shown, beside migrate.
-DOORS = ()
+DOORS = ("rollback",)
 
 
 def build(scenario: Scenario) -> None:

@@ -6,11 +6,14 @@
 
 from __future__ import annotations
 
-from ansible_collections.cloudpg.migration.plugins.module_utils._rds import phase
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds import phase, way_back
 
 
-def replica_status(seen, journals, migration):
-    """The status document from what ``aurora_replica_info`` and ``aws_journal_info`` returned."""
+def replica_status(seen, journals, migration, back=None, acknowledged=()):
+    """The status document from what ``aurora_replica_info`` and ``aws_journal_info`` returned.
+
+    ``back`` is what ``logical_info`` returned of the way back, or its failure.
+    """
     journal = journals[0] if journals else {}
     held = journal.get("holder") and not journal.get("lapsed", True)
     return phase.document(
@@ -21,6 +24,9 @@ def replica_status(seen, journals, migration):
         metrics=seen.get("metrics"),
         source=seen.get("source"),
         family=journal.get("group_ids"),
+        back=None if back is None else way_back.standing(
+            back.get("databases"), back.get("msg"), (seen.get("source") or {}).get("identifier"), acknowledged
+        ),
     )
 
 

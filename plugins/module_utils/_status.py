@@ -12,7 +12,8 @@ from typing import Any
 SCHEMA = 1
 
 # In the order a migration goes through them. `aborted` is a cutover that was put back; the target may be dead.
-PHASES = ("absent", "building", "replicating", "quiesced", "promoted", "aborted", "open", "finished")
+# `returned` is one that was opened and led back since: the source serves again, and this migration goes no further.
+PHASES = ("absent", "building", "replicating", "quiesced", "promoted", "aborted", "open", "returned", "finished")
 
 
 def status(

@@ -105,10 +105,17 @@ options:
         type: raw
   controller_cidrs:
     description:
-      - Networks that may reach O(port) through the migration's groups; every other ingress rule of them is removed.
+      - Networks that may reach O(port) through the migration's groups; every other ingress rule of them is removed,
+        except those that O(members) is about.
       - Left out, the rules stay as they are. An empty list closes the groups to everybody.
     type: list
     elements: str
+  members:
+    description:
+      - Whether what is in one of the migration's groups may reach O(port) of what is in one of them. A way back needs
+        it, where the closed source fetches from the target.
+      - Left out, that stays as it is.
+    type: bool
   port:
     description: The TCP port of the database.
     type: int
@@ -216,7 +223,7 @@ def body(module):
         journal.Lock(ec2, held).record(**event)
     if params["events"]:
         family = journal.read(ec2, held["migration"], group_id=held["group_id"])
-    journal_work.let_in(ec2, family, params["controller_cidrs"], params["port"])
+    journal_work.let_in(ec2, rds, family, params["controller_cidrs"], params["port"], params["members"])
     return journal_work.result(family, held, taken_over=taken_over)
 
 
@@ -244,6 +251,7 @@ def main():
                 },
             },
             "controller_cidrs": {"type": "list", "elements": "str"},
+            "members": {"type": "bool"},
             "port": {"type": "int", "default": 5432},
         },
     )

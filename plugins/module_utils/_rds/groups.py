@@ -34,7 +34,8 @@ class Rule:
 
 CIDR = ("IpRanges", "CidrIp")
 CIDR6 = ("Ipv6Ranges", "CidrIpv6")
-_ORIGINS = (CIDR, CIDR6, ("PrefixListIds", "PrefixListId"), ("UserIdGroupPairs", "GroupId"))
+GROUP = ("UserIdGroupPairs", "GroupId")
+_ORIGINS = (CIDR, CIDR6, ("PrefixListIds", "PrefixListId"), GROUP)
 
 
 def rules_of(group: Mapping[str, Any]) -> set[Rule]:
@@ -60,6 +61,21 @@ def wanted_rules(cidrs: Iterable[str], port: int, option: str = "controller_cidr
             ) from error
         rules.add(Rule("tcp", port, port, CIDR if network.version == 4 else CIDR6, str(network)))
     return rules
+
+
+def ingress(
+    present: Iterable[Rule], cidrs: Iterable[str] | None, port: int, family: Iterable[str],
+    members: Iterable[str] | None = None,
+) -> set[Rule]:
+    """What a group of a family lets in: these networks, and what is in these ``members`` of the family.
+
+    None leaves that part of the rules as it is. Pure; raises RdsError for what is no network.
+    """
+    own = {rule for rule in present if rule.origin == GROUP and rule.value in set(family)}
+    others = set(present) - own if cidrs is None else wanted_rules(cidrs, port)
+    if members is None:
+        return others | own
+    return others | {Rule("tcp", port, port, GROUP, group_id) for group_id in members}
 
 
 def _permission(rule: Rule) -> dict[str, Any]:

@@ -133,12 +133,20 @@ def _users(rds: Any) -> dict[str, list[str]]:
     return groups.users(api.describe_instances(rds), api.describe_clusters(rds))
 
 
-def let_in(ec2: Any, family: Family, cidrs: Sequence[str] | None, port: int) -> None:
-    """Let these networks, and nobody else, through all groups of the family; None leaves the rules alone."""
-    if cidrs is None:
+def let_in(
+    ec2: Any, rds: Any, family: Family, cidrs: Sequence[str] | None, port: int, members: bool | None = None
+) -> None:
+    """Let these networks, and nobody else, through all groups of the family; None leaves the rules alone.
+
+    ``members`` is about what is in one of the family's groups itself. A group that nothing uses isn't named in a rule:
+    it couldn't be deleted then.
+    """
+    if cidrs is None and members is None:
         return
-    wanted = groups.wanted_rules(cidrs, port)
+    used = _users(rds) if members else {}
+    inside = None if members is None else [each for each in family.group_ids if each in used]
     for generation in family.generations:
+        wanted = groups.ingress(generation.rules, cidrs, port, family.group_ids, inside)
         groups.converge(ec2, generation.group_id, set(generation.rules), wanted)
 
 

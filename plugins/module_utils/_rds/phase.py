@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from ansible_collections.cloudpg.migration.plugins.module_utils._rds import way_back
 from ansible_collections.cloudpg.migration.plugins.module_utils._status import status
 
 OWNER_TAG = "cloudpg:migration"
@@ -48,6 +49,8 @@ def phase(
     behind the fence that is still in force made a whole copy: any other left out what the source has taken since.
     """
     closed = fence(events, source, family)
+    if _now(events, "source.reopened"):
+        return _returned(replica, events)
     if replica is None:
         if _now(events, "source.fenced"):
             said = "the source is closed and there is no target: rollback.yml opens the source"
@@ -65,6 +68,8 @@ def phase(
     if _now(events, "migration.finished") or not events:
         return "finished", f"{name} serves, and what the migration made is gone", []
     if _now(events, "target.opened"):
+        if _now(events, "source.returning"):
+            return "open", f"{name} is being left again: rollback.yml goes on with it", ["returning"]
         return "open", f"{name} serves since {events['target.opened']['at']}", []
     if not behind_it:
         return "aborted", (
@@ -72,6 +77,15 @@ def phase(
             "taken since, so it is dead; rollback.yml removes it"
         ), ["target-dead"]
     return "promoted", f"{name} is promoted and still closed: cutover.yml goes on, rollback.yml puts back", []
+
+
+def _returned(replica: Mapping[str, Any] | None, events: Mapping[str, Any]) -> tuple[str, str, list[str]]:
+    """The writes are on the source again. Cutting over anew is another migration, with a copy of its own."""
+    serving, left = events["source.reopened"]["object"], replica["identifier"] if replica else "the target"
+    if _now(events, "migration.finished"):
+        return "finished", f"{serving} serves again, and what the migration made is gone", []
+    since = events["source.reopened"]["at"]
+    return "returned", f"{serving} serves again since {since}, {left} is closed: finish.yml clears away", []
 
 
 def _dead(replica: Mapping[str, Any], name: str) -> tuple[str, str, list[str]]:
@@ -118,21 +132,30 @@ def document(
     metrics: Mapping[str, Any] | None = None,
     source: Mapping[str, Any] | None = None,
     family: Collection[str] | None = None,
+    back: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The status document of the path ``replica``. Lag comes from CloudWatch and is null where it is missing (R12)."""
+    """The status document of the path ``replica``. Lag comes from CloudWatch and is null where it is missing (R12).
+
+    ``back`` is what ``way_back.standing`` says of the way back of an open migration; None where nobody looked.
+    """
     name, sentence, blockers = phase(replica, events, migration, source, family)
+    if back and name == "open" and not blockers:
+        sentence, blockers = f"{sentence}; {back['sentence']}", back["blockers"]
     following = name in ("replicating", "quiesced")
     slot_lag = _value(metrics, SLOT_METRIC) if following else None
     return status(
         migration, "replica", name, sentence,
         blockers=blockers,
         lag_seconds=_value(metrics, LAG_METRIC) if following else None,
-        lag_bytes=None if slot_lag is None else int(slot_lag),
+        lag_bytes=back["bytes_behind"] if back else None if slot_lag is None else int(slot_lag),
         holder=holder,
         details={
             "source": {key: (source or {}).get(key) for key in ("identifier", "status", "engine_version")},
             "target": {key: (replica or {}).get(key) for key in ("identifier", "status", "engine_version", "endpoint")},
             "fenced_at": fence(events, source, family),
             "opened_at": (events.get("target.opened") or {}).get("at"),
+            # The databases that can be led back; null when there is no way back.
+            "way_back": (_now(events, way_back.EVENT) or {}).get("databases"),
+            "returning": bool(_now(events, "source.returning")),
         },
     )

@@ -97,9 +97,9 @@ class Estate(Scenario):
             host=host, port=port, user=user, password=self.passwords[user], dbname=OWNER, connect_timeout=10
         )
 
-    def sql(self, host: str, statements: str, user: str = MASTER) -> list[tuple[Any, ...]]:
+    def sql(self, host: str, statements: str, user: str = MASTER, port: int = BASTION_PORT) -> list[tuple[Any, ...]]:
         """The rows of the last statement."""
-        connection = self.connect(host, user)
+        connection = self.connect(host, user, port)
         try:
             connection.autocommit = True
             with connection.cursor() as cursor:
@@ -115,7 +115,8 @@ class Estate(Scenario):
             try:
                 self.connect(host, OWNER, port).close()
             except psycopg2.OperationalError as error:
-                assert "no pg_hba.conf entry" in str(error), error
+                refused = ("no pg_hba.conf entry", "permission denied for database")
+                assert any(words in str(error) for words in refused), error
             else:
                 found.append(who)
         return found

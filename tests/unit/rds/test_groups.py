@@ -52,3 +52,22 @@ def test_users_of_a_group_are_instances_and_clusters():
         [cluster("b", VpcSecurityGroups=groups("sg-1"))],
     )
     assert found == {"sg-1": ["instance a", "cluster b"], "sg-2": ["instance a"]}
+
+
+PAIR = ("UserIdGroupPairs", "GroupId")
+CONTROLLER = Rule("tcp", 5432, 5432, V4, "10.0.0.9/32")
+OWN, FOREIGN = Rule("tcp", 5432, 5432, PAIR, "sg-1"), Rule("tcp", 5432, 5432, PAIR, "sg-app")
+
+
+@pytest.mark.parametrize("present, cidrs, members, wanted", [
+    (set(), None, None, set()),
+    ({CONTROLLER, FOREIGN}, None, None, {CONTROLLER, FOREIGN}),
+    (set(), ["10.0.0.9/32"], None, {CONTROLLER}),
+    # Every run converges the controllers, and mustn't cut the way back.
+    ({OWN, FOREIGN}, ["10.0.0.9/32"], None, {CONTROLLER, OWN}),
+    ({CONTROLLER}, None, ["sg-1"], {CONTROLLER, OWN}),
+    ({CONTROLLER, OWN}, None, [], {CONTROLLER}),
+    ({CONTROLLER, Rule("tcp", 5432, 5432, PAIR, "sg-2")}, None, ["sg-1"], {CONTROLLER, OWN}),
+])
+def test_controllers_and_members_of_the_family_are_let_in_apart_from_each_other(present, cidrs, members, wanted):
+    assert security_groups.ingress(present, cidrs, 5432, ["sg-1", "sg-2"], members) == wanted
