@@ -50,7 +50,7 @@ def main(path: str, place: Path) -> None:
         scenario.start_pooler()
         scenario.start_writers()
         scenario.await_commits(COMMITS)
-        _write(place / "stand.json", {**_description(scenario), "path": moving.description(scenario)})
+        _write(place / "stand.json", {**_description(scenario), "path": moving.variables(scenario)})
         rest, judge = place / "rest", place / "judge"
         eventually(lambda: rest.exists() or judge.exists(), "the question for the verdict", PATIENCE)
         resting = rest.exists()
