@@ -62,6 +62,12 @@ options:
     description: Whether databases that the target lacks will be created, for which the login needs CREATEDB.
     type: bool
     default: false
+  target_later:
+    description:
+      - Whether the target may be missing because the migration itself will make it. With an empty O(target.host) only
+        the source is looked at then, as in check mode.
+    type: bool
+    default: false
   way_back:
     description: Whether reverse replication is wanted, which the target needs slots and C(wal_level) for.
     type: bool
@@ -147,8 +153,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.connection i
 def look(params, check_mode):
     if not_there_yet(params["source"], check_mode, "source"):
         return {"findings": [], "databases": [], "source": None, "target": None}
-    # A path that makes its target has none yet when it is asked what stands in the way.
-    absent = not params["target"]["host"]
+    absent = not_there_yet(params["target"], check_mode or params["target_later"], "target")
     wish = work.Wish(
         params["migration"], Selection(params["tables"], params["exclude"], params["schemas"]), params["databases"],
         identity.Wish({}, params["using_index"], params["full"]), params["create_databases"], params["way_back"],
@@ -186,6 +191,7 @@ def main():
             "using_index": names,
             "full": names,
             "create_databases": {"type": "bool", "default": False},
+            "target_later": {"type": "bool", "default": False},
             "way_back": {"type": "bool", "default": True},
         },
     )

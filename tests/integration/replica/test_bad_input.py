@@ -40,9 +40,9 @@ NO_CHANGE = "othing was changed"
 # What the inventory says instead, and what the message has to say. None: the variable isn't there at all.
 INVENTORIES = [
     # The path
-    ({"migration_path": None}, ["migration_path isn't set", "one of logical, replica"]),
+    ({"migration_path": None}, ["migration_path isn't set", "one of logical, planetscale, replica"]),
     ({"migration_path": "teleport"}, [
-        'migration_path is "teleport"', "This collection goes logical, replica", NO_CHANGE
+        'migration_path is "teleport"', "This collection goes logical, planetscale, replica", NO_CHANGE
     ]),
     ({"migration_path": "their.own.path"}, ['migration_path is "their.own.path"', "no such path", NO_CHANGE]),
     ({"migration_path": "cloudpg.migration.traffic"}, ["cloudpg.migration.traffic has no tasks/status.yml", "six"]),

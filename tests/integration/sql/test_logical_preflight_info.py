@@ -190,7 +190,7 @@ def test_p57_p42_text_that_means_something_else_there(server_of, side_of, run_mo
             side.server.query("DROP DATABASE texts WITH (FORCE)")
 
 
-def test_a_target_that_is_not_there_yet_leaves_the_source_to_look_at_in_check_mode_only(pair, run_module):
+def test_a_target_that_is_not_there_yet_leaves_the_source_to_look_at_where_that_is_meant(pair, run_module):
     source, _target = pair(16, 18)
     source.run("CREATE TABLE t (what text)")
     asked = {"source": source.address(), "target": {"host": None}, "migration": "orders",
@@ -198,6 +198,8 @@ def test_a_target_that_is_not_there_yet_leaves_the_source_to_look_at_in_check_mo
     result = run_module("logical_preflight_info", asked, check=True)
     assert told(result) == {("table-without-identity", "public.t")} and result["target"] is None
     assert run_module("logical_preflight_info", asked)["failed"]
+    later = run_module("logical_preflight_info", {**asked, "target_later": True})
+    assert (told(later), later["target"]) == (told(result), None)
     assert run_module("logical_preflight_info", {**asked, "source": {"host": None}}, check=True)["findings"] == []
 
 
