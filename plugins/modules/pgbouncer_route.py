@@ -17,7 +17,7 @@ description:
 extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.writing
-  - cloudpg.migration.address.admin
+  - cloudpg.migration.pooler
 options:
   state:
     description:

@@ -15,7 +15,7 @@ description:
 extends_documentation_fragment:
   - cloudpg.migration.attributes
   - cloudpg.migration.attributes.read_only
-  - cloudpg.migration.address.admin
+  - cloudpg.migration.pooler
 options:
   databases:
     description: The databases asked for. Empty means all.
