@@ -39,8 +39,8 @@ options:
   state:
     description:
       - V(copied) copies what isn't copied yet.
-      - V(absent) drops the slot and forgets that anything was copied. The rows stay. It refuses a slot that is in use,
-        except in check mode, where what would have been dropped before is there still.
+      - V(absent) drops the slot and forgets that anything was copied. The rows stay. It refuses a slot that is in use;
+        in check mode, where what would be dropped before it is there still, the action names who uses it.
     type: str
     choices: [copied, absent]
     default: copied

@@ -48,6 +48,8 @@ notes:
     or membership in the role of who uses it.
   - The server needs C(wal_level=logical).
 seealso:
+  - module: community.postgresql.postgresql_slot
+    description: Makes one slot of any kind. It asks for no publication, waits without an end, and drops none in use.
   - module: cloudpg.migration.pg_publication
   - module: cloudpg.migration.pg_subscription
 """

@@ -121,17 +121,17 @@ def _absent(wish: Wish, hold: Hold, check_mode: bool) -> dict[str, Any]:
     try:
         standing = ledger.read(target, wish.migration)
         slot = snapshot.slot_state(source, wish.slot) if wish.slot and standing.slot == wish.slot else None
-        # In check mode the subscription that would have been dropped before uses it still.
-        if slot and slot["active"] and not check_mode:
-            raise PgError(
-                f"{source.where}: slot {wish.slot} is in use by pid {slot['active_pid']} (P13). Cure: drop the "
-                "subscription that uses it first.", code="slot_in_use",
-            )
-        steps = [Step("slot", f"drop slot {wish.slot}")] if slot else []
+        used = f", which pid {slot['active_pid']} uses now" if slot and slot["active"] else ""
+        steps = [Step("slot", f"drop slot {wish.slot}{used}")] if slot else []
         if standing.run:
             steps.append(Step("ledger", f"forget that {len(standing.tables)} tables were copied or left"))
         plan = Plan(tuple(steps), {"copied": len(standing.tables)}, {"copied": 0})
         if not check_mode and steps:
+            if used:
+                raise PgError(
+                    f"{source.where}: slot {wish.slot} is in use by pid {slot['active_pid']} (P13). Nothing was "
+                    "changed. Cure: drop the subscription that uses it first.", code="slot_in_use",
+                )
             Engine(wish, hold).lock(target)
             carry_out(plan, {
                 "slot": lambda: snapshot.drop_slot(source, wish.slot),

@@ -273,3 +273,15 @@ def test_two_runs_at_once_are_one(simple, run_module, begin_module):
         told = run_module("pg_copy", given(source, target))
         assert told["failed"] and told["code"] == "copy_held" and MIGRATION in told["msg"]
     assert first.result()["done"]
+
+
+def test_p13_absent_refuses_a_slot_in_use_and_check_mode_names_who_uses_it(simple, run_module):
+    source, target = simple
+    ended(run_module, source, target)
+    subscribe(source, target)
+    assert in_step(source)
+    would = run_module("pg_copy", given(source, target, state="absent"), check=True)
+    assert would["changed"] and "which pid" in would["actions"][0], would
+    told = run_module("pg_copy", given(source, target, state="absent"))
+    assert told["code"] == "slot_in_use" and "Nothing was changed" in told["msg"]
+    assert target.query("SELECT count(*) FROM cloudpg_migration.copy_run") == [(1,)]
