@@ -76,14 +76,6 @@ options:
       - Without it O(state=restored) leaves the old group to come into force with whichever reboot is next.
     type: bool
     default: false
-  slots_dropped:
-    description:
-      - Names of logical slots that an earlier task drops. In check mode they are there still, and don't stand in the
-        way of O(state=restored).
-      - Outside of check mode it isn't looked at; what is there then stands in the way.
-    type: list
-    elements: str
-    default: []
   wait_timeout:
     description:
       - How long to wait, in seconds, for everything together.
@@ -161,6 +153,7 @@ actions:
 """
 
 import time
+from dataclasses import replace
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._aws import JOURNAL, run
 from ansible_collections.cloudpg.migration.plugins.module_utils._journal import utc_now
@@ -206,13 +199,15 @@ def not_there(order, state):
     }
 
 
-def make_plan(state, work, seen, known, dropped=()):
+def make_plan(state, work, seen, known):
     if state == "enabled":
         return logical.plan_enabled(seen, work.order, known)
     was = work.original(known)
     plan = logical.plan_restored(seen, work.order, known, was, work.others(work.order.own))
-    if logical.turns_off(seen, plan, was):
-        logical_work.check_no_slots(work.order, work.server, dropped)
+    left = logical_work.slots_left(work.order, work.server) if logical.turns_off(seen, plan, was) else []
+    if left:
+        insist = Step("insist", f"see that the logical slots {', '.join(left)} are gone", {"slots": left})
+        plan = replace(plan, steps=(insist, *plan.steps))
     return plan
 
 
@@ -255,7 +250,7 @@ def body(module):
 
     known = journalled()
     seen = work.seen(there, known)
-    plan = make_plan(params["state"], work, seen, known, params["slots_dropped"] if module.check_mode else ())
+    plan = make_plan(params["state"], work, seen, known)
     if lock:
         seen = apply(params, work, plan, journalled)
         known = journalled() if plan.changed else known
@@ -285,7 +280,6 @@ def main():
             "reboot": {"type": "bool", "default": False},
             "server": {**address_spec(), "required": False},
             "journal": JOURNAL,
-            "slots_dropped": {"type": "list", "elements": "str", "default": []},
             "wait_timeout": {"type": "int", "default": 1800},
         },
         mutually_exclusive=[("instance", "cluster")],

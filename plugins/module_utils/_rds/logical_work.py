@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,27 +39,18 @@ def running(server: Mapping[str, Any] | None) -> dict[str, str] | None:
     return {row["name"]: row["setting"] for row in rows}
 
 
-def check_no_slots(order: Order, server: Mapping[str, Any] | None, dropped: Collection[str] = ()) -> None:
-    """Raise RdsError when a logical slot is left, or nobody can look: the server wouldn't start without wal_level.
+_WITHOUT = "a server that has a logical slot doesn't start without logical replication"
 
-    ``dropped`` are those that would be gone by now.
-    """
-    why = "a server that has a logical slot doesn't start without logical replication"
+
+def slots_left(order: Order, server: Mapping[str, Any] | None) -> list[str]:
+    """The server's logical slots, for a person. Raises RdsError where nobody can look."""
     if server is None:
         raise RdsError(
-            f"{order.door}: whether a logical slot is left can't be told without a login, and {why}. Nothing was "
+            f"{order.door}: whether a logical slot is left can't be told without a login, and {_WITHOUT}. Nothing was "
             "changed. Cure: give server."
         )
     with connect(server) as session:
-        slots = [
-            f"{row['name']} (database {row['database']})"
-            for row in session.rows(_SLOTS) if row["name"] not in dropped
-        ]
-    if slots:
-        raise RdsError(
-            f"{order.door}: it has the logical slots {', '.join(slots)}, and {why}. Nothing was changed. Cure: drop "
-            "them once nothing needs them (pg_drop_replication_slot), then run again."
-        )
+        return [f"{row['name']} (database {row['database']})" for row in session.rows(_SLOTS)]
 
 
 def _users(rds: Any, order: Order, name: str) -> list[str]:
@@ -154,7 +145,14 @@ class Work:
 
     def operations(self) -> dict[str, Callable[..., None]]:
         made = parameter_work.operations(self.rds, f"Logical replication of {self.door}, by cloudpg.migration")
-        return {**made, "renew": self.renew, "attach": self.attach, "reboot": self.reboot}
+        return {**made, "insist": self.insist, "renew": self.renew, "attach": self.attach, "reboot": self.reboot}
+
+    def insist(self, slots: Sequence[str]) -> None:
+        """The first step where slots are left. In check mode an earlier task may be about to drop them."""
+        raise RdsError(
+            f"{self.door}: it has the logical slots {', '.join(slots)}, and {_WITHOUT}. Nothing was changed. Cure: "
+            "drop them once nothing needs them (pg_drop_replication_slot), then run again."
+        )
 
     def _record(self, group: str, rebooted: str | None, was: str | None = None) -> None:
         """``was`` is given when a group is taken off that was not the migration's: that one is the original."""
