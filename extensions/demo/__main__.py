@@ -99,7 +99,7 @@ def _migrate(scenario: Scenario, name: str, path: ModuleType, inventory: Path) -
 def _go_back(scenario: Scenario, name: str, path: ModuleType, inventory: Path) -> Result:
     assert scenario.source, "it was built"
     return _through(
-        scenario, "rollback", inventory, f"{name}-rollback", f"back: {path.moved(scenario)}",
+        scenario, "rollback", inventory, f"{name}-rollback", f"the way back of {path.moved(scenario)}",
         lambda: scenario.source.host, lambda: path.target_host(scenario),
     )
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from .._findings import Finding, blocker, from_dicts, judge, warning
 from .._logical.selection import NOT_USERS
-from .._status import size
 
 # The journal's entry: its ``now`` names the databases, and is null without a way back.
 EVENT = "way_back"
@@ -128,6 +127,5 @@ def standing(
     if blockers:
         sentence = f"the way back to {to} doesn't run: cutover.yml mends what it can"
     else:
-        far = "its lag isn't known" if most is None else f"{size(most)} behind"
-        sentence = f"the way back to {to} runs, {far}"
+        sentence = f"the way back to {to} runs" + (", its lag isn't known" if most is None else "")
     return {"sentence": sentence, "bytes_behind": most, "blockers": sorted(blockers)}
