@@ -73,11 +73,16 @@ def summary(result: Mapping[str, Any]) -> str:
     said = []
     if result["object_difference_count"]:
         some = [f"{one['class']} {one['object']} {one['part']}".rstrip() for one in result["object_differences"]]
-        said.append(f"{result['object_difference_count']} objects differ: {named(some)}.")
+        said.append(f"{_counted(result['object_difference_count'], 'object')}: {named(some)}.")
     if result["row_difference_count"]:
-        said.append(f"The rows of {result['row_difference_count']} tables differ: "
+        said.append(f"The rows of {_counted(result['row_difference_count'], 'table')}: "
                     f"{named([sentence(one) for one in result['row_differences']])}.")
     return " ".join(said) or "Both sides are alike."
+
+
+def _counted(number: int, thing: str) -> str:
+    """``1 object differs``, ``2 objects differ``."""
+    return f"{number} {thing} differs" if number == 1 else f"{number} {thing}s differ"
 
 
 def _objects(sides: Sequence[Side], wish: Wish) -> tuple[list[dict[str, Any]], int]:

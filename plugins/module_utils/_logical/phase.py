@@ -16,6 +16,10 @@ ABSENT, BUILDING, REPLICATING, QUIESCED, OPEN, FINISHED = (
     "absent", "building", "replicating", "quiesced", "open", "finished",
 )
 
+# Whatever a look at the servers tells: before there is a target nobody was led anywhere, and afterwards nobody may be able
+# to log in to it any more.
+_SERVES = {ABSENT: None, BUILDING: None, FINISHED: "target"}
+
 
 def follows(way: Mapping[str, Any]) -> bool:
     """Whether every table of the subscription is in and follows (P18), though keys may be missing yet.
@@ -94,7 +98,7 @@ def document(
         blockers=sorted({f"{one.id} [{one.object}]" for one in found.blockers}),
         holder=seen["holder"],
         details={
-            "serves": None if name in (ABSENT, BUILDING) else seen["serves"],
+            "serves": _SERVES.get(name, seen["serves"]),
             "halfway": seen["halfway"],
             "returned": seen["returned"],
             "opened_at": seen["opened_at"],

@@ -54,19 +54,21 @@ def test_p18_a_database_replicates_when_all_is_copied_and_every_table_follows(gi
     assert copied_of(given) == phase_of(seen(given)) == phase
 
 
-@pytest.mark.parametrize(("more", "phase", "said"), [
-    ({}, "replicating", "followed by 1 database, 2 tables; the way back is ready"),
-    ({"returned": True}, "replicating", "the source serves again"),
-    ({"halfway": "there"}, "quiesced", "a cutover to the target is half-way"),
-    ({"halfway": "back", "serves": "target"}, "quiesced", "a way back to the source is half-way"),
-    (OPENED, "open", f"the target serves 1 database since {AT}; the source follows it"),
-    ({"serves": "target", "finished": True}, "finished", "the target serves"),
-    # What is left when everything was removed.
-    ({"finished": True, "databases": [NOTHING]}, "finished", "the target serves"),
+@pytest.mark.parametrize(("more", "phase", "serves", "said"), [
+    ({}, "replicating", "source", "followed by 1 database, 2 tables; the way back is ready"),
+    ({"returned": True}, "replicating", "source", "the source serves again"),
+    ({"halfway": "there"}, "quiesced", "source", "a cutover to the target is half-way"),
+    ({"halfway": "back", "serves": "target"}, "quiesced", "target", "a way back to the source is half-way"),
+    (OPENED, "open", "target", f"the target serves 1 database since {AT}; the source follows it"),
+    ({"serves": "target", "finished": True}, "finished", "target", "the target serves"),
+    # What is left when everything was removed, and nobody may log in to the target any more.
+    ({"serves": "source", "finished": True, "databases": [NOTHING]}, "finished", "target", "the target serves"),
+    ({"databases": [NOTHING]}, "absent", None, "nothing was built yet"),
 ])
-def test_the_journals_decide_which_side_serves(more, phase, said):
+def test_the_journals_decide_which_side_serves(more, phase, serves, said):
     told = document("orders", "logical", {**seen(database()), **more})
-    assert (told["phase"], told["healthy"]) == (phase, True) and said in told["sentence"]
+    assert (told["phase"], told["healthy"], told["details"]["serves"]) == (phase, True, serves)
+    assert said in told["sentence"]
 
 
 def test_p25_an_open_target_without_a_way_back_is_said_to_have_none():
