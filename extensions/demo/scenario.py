@@ -81,9 +81,13 @@ class Scenario:
             **options,
         )
         address = {"host": self.source.host, "user": OWNER, "passfile": str(self.passfile), "dbname": OWNER}
-        self.rows = load_shop(address)
+        self.rows = self.load(address)
         self._ledger("init", "--dsn", self.dsn(self.source.host))
         return self.source
+
+    def load(self, address: dict[str, Any]) -> int:
+        """Fill the source with what there is to move beside the ledger's tables; how many rows."""
+        return load_shop(address)
 
     def start_pooler(self) -> None:
         """PgBouncer in front of the source; all its clients are one login, which another side may call otherwise."""

@@ -19,13 +19,13 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from report import Row, table, totals, write  # noqa: E402  beside this file
-from rounds import Round, replica_rounds, sql_rounds, survey  # noqa: E402
+from rounds import Round, path_rounds, replica_rounds, sql_rounds, survey  # noqa: E402
 from pair import GROUND  # noqa: E402
 from runs import STOP  # noqa: E402
 from stand import CHECKOUT  # noqa: E402
 
 BUILD = CHECKOUT / "build"
-SQL = "sql"  # with this begin the names of the rounds of the SQL tools
+UNSURVEYED = ("sql", "path")  # with these begin the names of rounds that need no clean run before
 # Kills that came to pass, of playbooks and of the copy, or a whole chaos has proven too little.
 ENOUGH, ENOUGH_OF_COPY, ENOUGH_OF_MOVES = 60, 50, 100
 
@@ -86,7 +86,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of all that is left to chance (%(default)s)")
     parser.add_argument("--only", default="", metavar="NAMES",
                         help="rounds whose name begins so: kills,rollback,finish,takeover,network,server,timeout,fault,"
-                             "sql move,sql kills,sql restart,sql mishap (or sql)")
+                             "path,sql move,sql kills,sql restart,sql mishap (or sql)")
     parser.add_argument("--thorough", action="store_true", help="with faults of the API, which other tests have, too")
     parser.add_argument("--keep-going", action="store_true", help="play all rounds, whatever went wrong in one")
     parser.add_argument("--jobs", type=int, default=2, help="rounds at a time (%(default)s)")
@@ -102,8 +102,8 @@ def main() -> int:
     chosen = tuple(name.strip() for name in given.only.split(",")) if given.only else ()
     trace: list[dict[str, Any]] = []
     try:
-        rounds = sql_rounds(given.copy_kills, given.move_kills, given.seed)
-        if not chosen or not all(name.startswith(SQL) for name in chosen):
+        rounds = [*path_rounds(given.seed), *sql_rounds(given.copy_kills, given.move_kills, given.seed)]
+        if not chosen or not all(name.startswith(UNSURVEYED) for name in chosen):
             print("chaos: a clean run of migrate.yml, to learn its boundaries", flush=True)
             trace = survey()
             rounds = [*replica_rounds(trace, given.kills, given.seed), *rounds]
@@ -140,9 +140,11 @@ def main() -> int:
     struck = [row for row in stage.rows if row.kind == "kill" and row.reached]
     of_copy = sum(row.verb == "pg_copy" for row in struck)
     of_moves = sum(row.round.startswith("sql move") for row in struck)
-    of_replica = len(struck) - of_copy - of_moves
+    of_paths = sum(row.round.startswith("path") for row in struck)
+    of_replica = len(struck) - of_copy - of_moves - of_paths
     too_few = not chosen and (of_replica < ENOUGH or of_copy < ENOUGH_OF_COPY or of_moves < ENOUGH_OF_MOVES)
-    print(f"kills: {of_replica} of the path replica, {of_moves} of moves by the path logical, {of_copy} of pg_copy")
+    print(f"kills: {of_replica} of the path replica, {of_paths} of its way back and of the path planetscale, "
+          f"{of_moves} of moves by the path logical, {of_copy} of pg_copy")
     if too_few:
         print("chaos: too few kills came to pass")
     played = {row.round for row in stage.rows}

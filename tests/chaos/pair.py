@@ -17,13 +17,14 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from network import Way
 from stand import CHECKOUT  # puts the checkout's extensions on the path
 from processes import end_with_parent, eventually  # isort: skip
 
@@ -63,14 +64,20 @@ class Ground:
 
     def server(self, name: str, major: int, made: list[Server], **settings: str) -> Server:
         """A running server with the logins of the tests of the SQL modules."""
+        address = self.address()
+        with self._lock:
+            self.installations.template(major)
+        return start_server(
+            name, major, address, self.home / f"{address}-{name}", self.installations, self._registry, settings,
+            made.append,
+        )
+
+    def address(self) -> str:
+        """One that nobody else has."""
         with self._lock:
             self._prepare()
             number = next(self._numbers)
-            self.installations.template(major)
-        return start_server(
-            name, major, f"{self._network}.{number // 200}.{number % 200 + 1}", self.home / f"{number}-{name}",
-            self.installations, self._registry, settings, made.append,
-        )
+        return f"{self._network}.{number // 200}.{number % 200 + 1}"
 
     def majors(self) -> list[tuple[int, int]]:
         """The pairs of majors there are servers for."""
@@ -139,6 +146,7 @@ class Pair:
     environment: dict[str, str] = field(default_factory=dict)
     runs: list[Any] = field(default_factory=list)
     modules: list[Module] = field(default_factory=list)
+    way: Way | None = None
 
     @property
     def both(self) -> dict[str, Any]:
@@ -220,7 +228,22 @@ class Pair:
             "logical_bindir": self.target.bindir, "logical_way_back": self.source.major >= 16, **variables,
         }}}}), encoding="utf-8")
 
+    def past_the_fence(self, *statements: str) -> None:
+        """Statements on the target while it is closed, as its superuser."""
+        with closing(self.target.server.connect(DATABASE)) as connection, connection.cursor() as cursor:
+            for statement in ("SET default_transaction_read_only = off", *statements):
+                cursor.execute(statement)
+
+    def lay_way(self, **variables: Any) -> None:
+        """Let the target come to the source by a way that can be lost, and say so in the inventory."""
+        where = self.source.address()
+        self.way = Way(GROUND.address(), lambda: (where["host"], where["port"]))
+        host, port = self.way.server_address
+        self.write_inventory(logical_connection={"host": host, "port": port}, **variables)
+
     def close(self) -> None:
+        if self.way:
+            self.way.close()
         for module in self.modules:
             if module.running():
                 module.kill()

@@ -22,6 +22,9 @@ LONG = (
 )
 # Milliseconds from a task's begin: before a module's first call, amid its calls, while it waits.
 MOMENTS = (350, 500, 700, 950, 1300, 1700)
+MOVE = "pg_cutover"
+# Milliseconds from its begin: Python starts, connections are made, the critical section, the pooler, the end.
+WITHIN = (300, 2600)
 
 
 def short(boundary: str) -> str:
@@ -84,6 +87,20 @@ def at_moments(
         (place, entry["boundary"]) for place, entry in enumerate(trace) if entry["action"].rpartition(".")[2] == module
     ]
     return [Point(*dice.choice(tasks), moment, dice.choice(KILLS)) for moment in moments if tasks]
+
+
+def thirds(trace: Sequence[Mapping[str, Any]], count: int, dice: random.Random) -> list[Point]:
+    """So many moments of a run: a third between tasks, a third in modules, the rest in MOVE where the run has that."""
+    third = count // 3
+    moving = at_moments(trace, MOVE, [dice.randrange(*WITHIN) for _number in range(count - 2 * third)], dice)
+    others = [entry for entry in trace if MOVE not in entry["action"]]
+    found = [
+        *moving,
+        *at_changes(others, third, dice),
+        *dice.sample(at_boundaries(trace, dice), count - third - len(moving)),
+    ]
+    places = {entry["boundary"]: place for place, entry in enumerate(trace)}
+    return sorted(found, key=lambda point: (places[point.boundary], point.after_ms or 0))
 
 
 def choose(trace: Sequence[Mapping[str, Any]], kills: int, dice: random.Random) -> list[Point]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 import disturbances
 from disturbances import CHECK, DRAIN, Disturbance
 from kills import chain, tail
+from path_rounds import path_plays
 from points import HOLD, Point, at_boundaries, at_changes, chains, choose, short
 from report import Row
 from runs import Run, begin, finish
@@ -25,7 +25,7 @@ from sql_moves import move_plays
 from sql_rounds import sql_plays
 from stand import OUTAGE, Stand, standing
 from takeover import GIVE_BACK, TURNS, take_turns
-from verdict import TAKE_OVER, judge_finished, judge_open, judge_rolled_back
+from verdict import TAKE_OVER, judge_finished, judge_open, judge_rolled_back, judged
 
 Say = Callable[[Row], None]
 CHAIN = 16  # kills on one stand
@@ -43,23 +43,6 @@ class Round:
     name: str
     play: Callable[[Say, Path], list[Row]]
     thorough: bool = False
-
-
-def judged(rows: list[Row], stand: Stand, runs: Sequence[Run], wrong: list[str], figures: dict[str, Any],
-           evidence: Path) -> list[Row]:
-    """The rows with the verdict; what a person needs to understand a wrong one is kept in ``evidence``."""
-    for row in rows:
-        row.wrong, row.figures = wrong, figures
-    if wrong:
-        evidence.mkdir(parents=True, exist_ok=True)
-        for run in runs:
-            for name in ("output", "trace"):
-                if (run.directory / name).exists():
-                    shutil.copy(run.directory / name, evidence / f"{run.directory.name}.{name}")
-        (evidence / "calls.json").write_text(json.dumps(stand.sandbox.log(), indent=1), encoding="utf-8")
-        (evidence / "sandbox.log").write_text(stand.sandbox.sandbox_log(), encoding="utf-8")
-        (evidence / "wrong").write_text("\n".join(wrong) + "\n", encoding="utf-8")
-    return rows
 
 
 # Kills
@@ -237,6 +220,11 @@ def survey() -> list[dict[str, Any]]:
 def sql_rounds(copy_kills: int, move_kills: int, seed: int) -> list[Round]:
     """Those of the SQL tools, which need no cloud, and no clean run before."""
     return [Round(name, play) for name, play in (*move_plays(move_kills, seed), *sql_plays(copy_kills, seed))]
+
+
+def path_rounds(seed: int) -> list[Round]:
+    """Those of whole paths, there and back; none of them needs a clean run before."""
+    return [Round(name, play) for name, play in path_plays(seed)]
 
 
 def replica_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[Round]:

@@ -46,9 +46,10 @@ def slot_lost(pair: Pair, tell: Tell) -> list[str]:
     pair.target.server.start()
     wrong = found(pair, "slot-lost")
     happened("slot lost (P14)", "slot-lost", wrong, tell)
-    run = finish(pair, "replicate")
-    if run.process.returncode == 0 or "slot" not in run.output:
-        wrong.append(f"replicate goes on without its slot: {run.output[-600:]}")
+    for verb in ("replicate", "cutover"):
+        run = finish(pair, verb)
+        if run.process.returncode == 0 or "slot" not in run.output:
+            wrong.append(f"{verb} goes on without its slot: {run.output[-600:]}")
     run = finish(pair, "rollback")
     if run.process.returncode:
         wrong.append(f"rollback with a lost slot failed: {run.output[-900:]}")
@@ -58,7 +59,7 @@ def slot_lost(pair: Pair, tell: Tell) -> list[str]:
 
 def conflict(pair: Pair) -> None:
     """A row that the target has already: apply fails for as long as it is there."""
-    pair.target.run(f"INSERT INTO load.t0 VALUES ({STRANGE}, 'strange')")
+    pair.past_the_fence(f"INSERT INTO load.t0 VALUES ({STRANGE}, 'strange')")
     pair.source.run(f"INSERT INTO load.t0 VALUES ({STRANGE}, 'right')")
 
 
@@ -72,7 +73,7 @@ def worker_crash_looping(pair: Pair, tell: Tell) -> list[str]:
                "errors of the worker")
     wrong = found(pair, "worker-crash-looping")
     happened("crash loop (P18)", "worker-crash-looping", wrong, tell)
-    pair.target.run(f"DELETE FROM load.t0 WHERE id = {STRANGE}")
+    pair.past_the_fence(f"DELETE FROM load.t0 WHERE id = {STRANGE}")
     pair.in_step()
     return wrong
 
@@ -82,7 +83,7 @@ def silently_off(pair: Pair, tell: Tell) -> list[str]:
     _run, wrong = follow(pair)
     if wrong:
         return wrong
-    pair.target.query(f"ALTER SUBSCRIPTION {MADE} SET (disable_on_error = true)")
+    pair.past_the_fence(f"ALTER SUBSCRIPTION {MADE} SET (disable_on_error = true)")
     conflict(pair)
     eventually(lambda: pair.target.query("SELECT subenabled FROM pg_subscription") == [(False,)], "a switched off one")
     wrong = found(pair, "subscription-silently-off")
@@ -90,11 +91,11 @@ def silently_off(pair: Pair, tell: Tell) -> list[str]:
     run = finish(pair, "replicate")
     if run.process.returncode == 0 or "subscription-silently-off" not in run.output:
         wrong.append(f"replicate goes on as if nothing had happened: {run.output[-600:]}")
-    pair.target.run(f"DELETE FROM load.t0 WHERE id = {STRANGE}")
+    pair.past_the_fence(f"DELETE FROM load.t0 WHERE id = {STRANGE}")
     run = finish(pair, "replicate", extra={"migration_acknowledged": ["subscription-silently-off"]})
     if run.process.returncode:
         wrong.append(f"acknowledged, and replicate failed: {run.output[-900:]}")
-    pair.target.query(f"ALTER SUBSCRIPTION {MADE} SET (disable_on_error = false)")
+    pair.past_the_fence(f"ALTER SUBSCRIPTION {MADE} SET (disable_on_error = false)")
     return wrong
 
 
@@ -104,7 +105,9 @@ def sets_apart(pair: Pair, tell: Tell) -> list[str]:
     _run, wrong = follow(pair)
     if wrong:
         return wrong
-    pair.target.run("CREATE TABLE load.extra (id int PRIMARY KEY, pad text NOT NULL)")
+    pair.past_the_fence(
+        "CREATE TABLE load.extra (id int PRIMARY KEY, pad text NOT NULL)", "ALTER TABLE load.extra OWNER TO owner",
+    )
     pair.source.query(f"ALTER PUBLICATION {MADE} ADD TABLE load.extra")
     pair.source.run(f"INSERT INTO load.extra VALUES ({STRANGE}, 'dropped without a word')")
     pair.in_step()

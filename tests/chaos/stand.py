@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ import path_replica  # noqa: E402  beside the checkout's extensions, not install
 from cloudpg_sandbox.testing import Sandbox, running  # noqa: E402
 from network import PORT, Way  # noqa: E402
 from scenario import Scenario  # noqa: E402
-from source import MASTER, OWNER, Instance, create_instance  # noqa: E402
+from source import MASTER, OWNER  # noqa: E402
 
 PACE = 0.2  # seconds a state of AWS lasts in the sandbox
 RATE = 40  # commits a second of all writers
@@ -30,10 +31,11 @@ OUTAGE = 3600  # seconds: what is proven here is the end, not the time it takes
 
 
 class Stand(Scenario):
-    """A scenario without the shop: the ledger's own tables are all there is to move."""
+    """A scenario of one of the demo's paths, without the shop."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, sandbox: Any, directory: Path, path: ModuleType = path_replica, **options: Any) -> None:
+        super().__init__(sandbox, directory, **options)
+        self.path = path
         self.runs: list[Any] = []
         self.ways: dict[str, Way] = {}
 
@@ -50,18 +52,12 @@ class Stand(Scenario):
         network = self.sandbox.network
         self.ways = {
             "source": Way(f"{network}.0.3", lambda: (self.source.host, PORT)),
-            "target": Way(f"{network}.0.4", lambda: (path_replica.target_host(self), PORT)),
+            "target": Way(f"{network}.0.4", lambda: (self.path.target_host(self), PORT)),
         }
 
-    def build_source(self, *, major: int = 16) -> Instance:
-        """The instance with the ledger's tables."""
-        lines = [f"*:*:*:{user}:{password}\n" for user, password in self.passwords.items()]
-        self.passfile.touch(mode=0o600)
-        self.passfile.write_text("".join(lines), encoding="utf-8")
-        clients = ["127.0.0.1/32", self.bastion_cidr]
-        self.source = create_instance(self.sandbox, f"{self.name}-rds", self.passwords, clients=clients, major=major)
-        self._ledger("init", "--dsn", self.dsn(self.source.host))
-        return self.source
+    def load(self, address: dict[str, Any]) -> int:
+        """Nothing: the ledger's own tables are all there is to move."""
+        return 0
 
     @property
     def environment(self) -> dict[str, str]:
@@ -74,18 +70,24 @@ class Stand(Scenario):
         return f"{self.name}-aurora"
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """The variables of the migration. The target's password is given as such: it must not be left anywhere."""
-        own = path_replica.variables(self)
-        target = dict(own["migration_target"])
-        login = {key: value for key, value in target["postgres"].items() if key != "passfile"}
-        target["postgres"] = {**login, "password": self.passwords[MASTER]}
+        """The variables of the migration."""
+        own = self.path.variables(self)
+        if self.path is path_replica:
+            # A password that is given as such must not be left anywhere.
+            address = own["migration_target"]["postgres"]
+            del address["passfile"]
+            address["password"] = self.passwords[MASTER]
         told = self.variables(**{
-            **own, "migration_target": target, "migration_max_outage": OUTAGE,
-            "migration_acknowledged": ["pooler-gives-up-early"], **changes,
+            **own, "migration_max_outage": OUTAGE, "migration_acknowledged": ["pooler-gives-up-early"], **changes,
         })
         for side, way in self.ways.items():
             told[f"migration_{side}"]["postgres"]["host"] = way.server_address[0]
         return told
+
+    def sides_after(self, verb: str) -> tuple[str, str]:
+        """The host that serves after this playbook, and the other one."""
+        hosts = self.path.target_host(self), self.source.host
+        return hosts[::-1] if verb == "rollback" else hosts
 
     def pooler_is_held(self) -> bool:
         """Whether PgBouncer holds the clients back."""
@@ -111,15 +113,17 @@ class Stand(Scenario):
 
 
 @contextmanager
-def standing(*, pace: float = PACE, writers: bool = True, far: bool = False, **changes: Any) -> Iterator[Stand]:
+def standing(
+    path: ModuleType = path_replica, *, pace: float = PACE, writers: bool = True, far: bool = False, **changes: Any
+) -> Iterator[Stand]:
     """A stand with writers under way and an inventory written; everything is gone afterwards."""
     with ExitStack() as stack:
         directory = Path(tempfile.mkdtemp(prefix="cloudpg-chaos-"))
         stack.callback(shutil.rmtree, directory, ignore_errors=True)
         directory.chmod(0o711)  # servers run under other accounts and have to pass
         sandbox: Sandbox = stack.enter_context(running(pace=pace))
-        stand = stack.enter_context(Stand(sandbox, directory))
-        stand.build_source()
+        stand = stack.enter_context(Stand(sandbox, directory, path))
+        path.build(stand)
         stand.start_pooler()
         if writers:
             stand.start_writers(RATE)

@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from report import Row
 from runs import Run, await_silence, finish
 from stand import CHECKOUT, SOME, Stand
 
@@ -63,6 +66,17 @@ def judge_rolled_back(stand: Stand, runs: Sequence[Run]) -> tuple[list[str], dic
         wrong.append(f"parameter groups are left: {', '.join(sorted(ours))}")
     told, more = _ledger(stand, stand.source.host, None, False)
     return wrong + more + leftovers(stand, runs) + again(stand, "rollback"), told
+
+
+def judge_served(stand: Stand, runs: Sequence[Run], verb: str) -> tuple[list[str], dict[str, Any]]:
+    """The side that serves after this playbook has all that was ever acknowledged, and the clients are led there."""
+    hosts = stand.sides_after(verb)
+    wrong, told = [], {}
+    if stand.pooler.leads_to("shop") != hosts[0]:
+        wrong.append(f"the pooler leads to {stand.pooler.leads_to('shop')}, not to {hosts[0]}")
+    else:
+        told, wrong = _ledger(stand, *hosts, False)
+    return wrong + leftovers(stand, runs) + again(stand, verb), told
 
 
 def _ledger(
@@ -180,3 +194,20 @@ def judge_finished(stand: Stand, runs: Sequence[Run], extra: dict[str, Any]) -> 
         return [*wrong, "the target does not serve"], {}
     told, more = _ledger(stand, cluster["Endpoint"], stand.source.host if instance else None, False)
     return wrong + more + leftovers(stand, runs) + again(stand, "finish", extra), told
+
+
+def judged(rows: list[Row], stand: Stand, runs: Sequence[Run], wrong: list[str], figures: dict[str, Any],
+           evidence: Path) -> list[Row]:
+    """The rows with the verdict; what a person needs to understand a wrong one is kept in ``evidence``."""
+    for row in rows:
+        row.wrong, row.figures = wrong, figures
+    if wrong:
+        evidence.mkdir(parents=True, exist_ok=True)
+        for run in runs:
+            for name in ("output", "trace"):
+                if (run.directory / name).exists():
+                    shutil.copy(run.directory / name, evidence / f"{run.directory.name}.{name}")
+        (evidence / "calls.json").write_text(json.dumps(stand.sandbox.log(), indent=1), encoding="utf-8")
+        (evidence / "sandbox.log").write_text(stand.sandbox.sandbox_log(), encoding="utf-8")
+        (evidence / "wrong").write_text("\n".join(wrong) + "\n", encoding="utf-8")
+    return rows

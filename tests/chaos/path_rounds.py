@@ -1,0 +1,124 @@
+# Copyright: (c) 2026, cloudpg.migration contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rounds of whole paths with a way back: there, back again, there for good, each killed on its way."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import psycopg2
+
+from kills import chain, tail
+from points import MOVE, thirds
+from report import Row
+from runs import Run, begin, finish
+from stand import Stand, standing
+from verdict import again, judge_served, judged
+import path_logical  # isort: skip
+import path_planetscale  # isort: skip  beside the checkout's extensions, not installed
+import path_replica  # isort: skip
+
+Say = Callable[[Row], None]
+Play = Callable[[Say, Path], list[Row]]
+# Of each path, in which order its playbooks are run, and how often each is killed. migrate.yml of the path replica is
+# killed in rounds of its own, and after its way back there is nothing to cut over to.
+JOURNEYS: dict[str, tuple[ModuleType, Sequence[tuple[str, int]]]] = {
+    "replica": (path_replica, (("migrate", 0), ("rollback", 16))),
+    "planetscale": (path_planetscale, (("replicate", 12), ("cutover", 8), ("rollback", 8), ("cutover", 4))),
+}
+LAST = "finish"
+HOLD_BACK = "SELECT pg_current_xact_id()"
+
+
+def journey_round(path: ModuleType, legs: Sequence[tuple[str, int]], last: int, seed: int) -> Play:
+    """The playbooks one after the other, killed on their way; then the ledger's word, and ``last`` kills of finish."""
+
+    def play(say: Say, evidence: Path) -> list[Row]:
+        dice = random.Random(seed)
+        rows: list[Row] = []
+        runs: list[Run] = []
+        figures: dict[str, Any] = {}
+        with standing(path) as stand:
+            for verb, kills in legs:
+                wrong = _leg(stand, verb, kills, dice, rows, runs, say)
+                if not wrong and verb == "replicate" and hasattr(path, "before_cutover"):
+                    path.before_cutover(stand)
+                elif not wrong and verb != "replicate":
+                    _lead(stand, verb)
+                if wrong:
+                    break
+            else:
+                wrong, figures = judge_served(stand, runs, legs[-1][0])
+                if not wrong:
+                    wrong = _leg(stand, LAST, last, dice, rows, runs, say) or again(stand, LAST)
+            return judged(rows, stand, runs, wrong, figures, evidence)
+
+    return play
+
+
+def _leg(
+    stand: Stand, verb: str, kills: int, dice: random.Random, rows: list[Row], runs: list[Run], say: Say
+) -> list[str]:
+    """One playbook to its end, however often it is killed on the way; what went wrong."""
+    if not kills:
+        runs.append(finish(stand, verb))
+        return [f"{verb} failed: {tail(runs[-1])}"] if runs[-1].process.returncode else []
+    plan = finish(stand, verb, arguments=["--check"])
+    if plan.process.returncode:
+        return [f"check mode of {verb} failed: {tail(plan)}"]
+    struck, more, wrong = chain(stand, verb, thirds(plan.trace, kills, dice), say)
+    rows += struck
+    runs += [plan, *more]
+    return wrong
+
+
+def _lead(stand: Stand, verb: str) -> None:
+    """Whoever goes past the pooler is told where the writes are now, and all of them write again."""
+    stand.lead_direct_clients(stand.sides_after(verb)[0])
+    stand.await_commits(20)
+
+
+def held_round() -> Play:
+    """A client keeps its transaction open, so the pooler doesn't pause in time: nothing moves until the client ends."""
+
+    def play(say: Say, evidence: Path) -> list[Row]:
+        figures: dict[str, Any] = {}
+        with standing(path_logical, migration_max_outage=60) as stand:
+            runs = [finish(stand, "replicate"), finish(stand, "cutover", arguments=["--check"])]
+            boundary = next(entry["boundary"] for entry in runs[1].trace if MOVE in entry["action"])
+            run = begin(stand, "cutover", halt=boundary)
+            reached = run.await_boundary(boundary)
+            with closing(psycopg2.connect(stand.dsn(stand.pooler.address, stand.pooler.port))) as client:
+                client.cursor().execute(HOLD_BACK)
+                run.let_go()
+                code = run.wait()
+                stand.await_commits(20)
+            runs += [run, finish(stand, "cutover")]
+            wrong = [] if code and "Traceback" not in run.output and re.search("pause|PAUSE", tail(run)) else [
+                f"the message doesn't name the pooler: {code} {tail(run)}"]
+            if runs[-1].process.returncode:
+                wrong.append(f"it doesn't come to its end afterwards: {tail(runs[-1])}")
+            row = Row("mishap", "cutover", MOVE, "pooler held", reached, f"stopped: {tail(run, 300)}")
+            say(row)
+            if not wrong:
+                wrong, figures = judge_served(stand, runs, "cutover")
+            return judged([row], stand, runs, wrong, figures, evidence)
+
+    return play
+
+
+def path_plays(seed: int) -> list[tuple[str, Play]]:
+    """Name and play of each round."""
+    return [
+        *((f"path {name}", journey_round(path, legs, 6, seed * 1000 + number))
+          for number, (name, (path, legs)) in enumerate(JOURNEYS.items(), 1)),
+        ("path held pooler", held_round()),
+    ]
