@@ -16,8 +16,8 @@ ABSENT, BUILDING, REPLICATING, QUIESCED, OPEN, FINISHED = (
     "absent", "building", "replicating", "quiesced", "open", "finished",
 )
 
-# Whatever a look at the servers tells: before there is a target nobody was led anywhere, and afterwards nobody may be able
-# to log in to it any more.
+# Whatever a look at the servers tells: before there is a target nobody was led anywhere, and afterwards nobody may be
+# able to log in to it any more.
 _SERVES = {ABSENT: None, BUILDING: None, FINISHED: "target"}
 
 
