@@ -19,6 +19,8 @@ description:
     an outage that would become longer than O(max_outage), puts everything back and leaves the source writable.
   - A run that was killed is settled by the next one, which reads in the target's journal how far it came. What was
     opened only goes forward; everything else is put back first.
+  - A target that doesn't follow is cut over to in two halves, with O(follow=false). O(state=fenced) holds the clients
+    and closes the source, other tasks carry the rows, and O(state=cut_over) of the same run opens the target.
   - It is the same in both directions. To go back without losing what was written since, exchange O(source) and
     O(target).
 extends_documentation_fragment:
@@ -42,9 +44,18 @@ options:
     description:
       - V(cut_over) settles what an earlier run has left, and cuts over unless that was done.
       - V(settled) settles what an earlier run has left, and begins nothing.
+      - V(fenced) settles likewise, then holds the clients, closes the source, proves it, and leaves it so for
+        V(cut_over), or V(settled), which puts it back. It needs O(follow=false).
     type: str
-    choices: [cut_over, settled]
+    choices: [cut_over, settled, fenced]
     default: cut_over
+  follow:
+    description:
+      - Whether the target follows the source by subscriptions.
+      - With V(false) the rows have to be carried between V(fenced) and V(cut_over) of O(state), and compared there.
+        V(cut_over) refuses, and puts back, what another run has begun, or a source that was opened meanwhile.
+    type: bool
+    default: true
   databases:
     description: The databases that move, all at once. Empty means the one that O(target.dbname) names.
     type: list
@@ -154,6 +165,7 @@ options:
       - Seconds from the first client that is held to the open, at most. Putting everything back counts into it, so it
         is given up two seconds earlier, or after half of it where that is less.
       - A run that is killed can't keep it. Fence and pause stay until the next run.
+      - With O(follow=false) it is for each half by itself. What the rows take between them isn't in it.
     type: float
     default: 30
   max_lag_bytes:
@@ -192,6 +204,21 @@ EXAMPLES = r"""
         config: /etc/pgbouncer/pgbouncer.ini
     max_outage: 10
 
+- name: Close the source of a target that doesn't follow; rows are copied and compared after this
+  cloudpg.migration.pg_cutover:
+    source: {host: orders-rds.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
+    target: {host: orders-new.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
+    migration: orders
+    follow: false
+    state: fenced
+
+- name: Open the target
+  cloudpg.migration.pg_cutover:
+    source: {host: orders-rds.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
+    target: {host: orders-new.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
+    migration: orders
+    follow: false
+
 - name: Go back
   cloudpg.migration.pg_cutover:
     source: {host: orders-new.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
@@ -210,7 +237,7 @@ actions:
   returned: always
 outcome:
   description:
-    - V(opened) when the target takes the writes, V(put_back) when the source does again.
+    - V(opened) when the target takes the writes, V(put_back) when the source does again, V(fenced) when neither does.
     - Null when nothing was begun, and when it can't be known because the target can't be read.
   type: str
   returned: always
@@ -236,7 +263,10 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.cutover import Cutover, CutoverError
+from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.apart import Apart
+from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.cutover import (
+    CUT_OVER, FENCED, SETTLED, Cutover, CutoverError,
+)
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.fence_work import lock_of
 from ansible_collections.cloudpg.migration.plugins.module_utils._cutover.line import Line, signals_raised
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
@@ -250,6 +280,8 @@ def converge(module, arm):
     params = {**module.params, "journal": lock_of(module.params, module.check_mode)}
     if params["max_outage"] <= 0:
         raise MigrationError("max_outage: there must be some time for it. Cure: give a number of seconds above 0.")
+    if params["state"] == FENCED and params["follow"]:
+        raise MigrationError("state=fenced is for a target that doesn't follow. Cure: give follow: false as well.")
     absent = [not_there_yet(params[side], module.check_mode, side) for side in ("source", "target")]
     if any(absent):
         plan = Plan((Step("cutover", "cut over; what that takes can't be told before both servers are there"),))
@@ -259,7 +291,8 @@ def converge(module, arm):
         config_file.write(path, text, Path(module.tmpdir) / "pgbouncer.ini", module.atomic_move)
 
     with Line().bounding() as line:
-        work = Cutover(params, line, arm, write)
+        halves = not params["follow"] and params["state"] != SETTLED
+        work = (Apart if halves else Cutover)(params, line, arm, write)
         return work.check() if module.check_mode else work.run()
 
 
@@ -270,7 +303,8 @@ def main():
             "target": address_spec(),
             "migration": {"type": "str", "required": True},
             "journal": OPTION,
-            "state": {"type": "str", "choices": ["cut_over", "settled"], "default": "cut_over"},
+            "state": {"type": "str", "choices": [CUT_OVER, SETTLED, FENCED], "default": CUT_OVER},
+            "follow": {"type": "bool", "default": True},
             "databases": {"type": "list", "elements": "str", "default": []},
             "keep": {"type": "list", "elements": "str", "default": []},
             "exclude_sequences": {"type": "list", "elements": "str", "default": []},

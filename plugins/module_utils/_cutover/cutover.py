@@ -21,7 +21,7 @@ from .timeline import Timeline
 
 # Seconds for putting everything back, or going on to the end, once that has to be done.
 _SETTLING = 60.0
-CUT_OVER, SETTLED = "cut_over", "settled"
+CUT_OVER, SETTLED, FENCED = "cut_over", "settled", "fenced"
 _POLL = 0.01
 
 _SENTENCES = (
@@ -107,8 +107,7 @@ class Cutover:
                 if self.params["state"] == SETTLED:
                     return self._result(Plan(tuple(self._undone)), row.PUT_BACK if self._undone else None)
                 plan = self.prepare(stand)
-                self.attempt(stand)
-                return self._result(plan, row.OPENED)
+                return self._result(plan, self.attempt(stand))
         except LeaseLost:
             raise
         except MigrationError as error:
@@ -142,8 +141,8 @@ class Cutover:
         })
         return Plan(tuple(self.steps(stand)))
 
-    def attempt(self, stand: Stand) -> None:
-        """The outage, to its end. Whatever it raises, ``settle`` decides what becomes of it."""
+    def attempt(self, stand: Stand) -> str:
+        """The outage, to its end; the outcome. Whatever it raises, ``settle`` decides what becomes of it."""
         timeline, fence = self.timeline, stand.source_fence
         step = timeline.step
         timeline.begin()
@@ -181,6 +180,7 @@ class Cutover:
             self.open(stand)
         timeline.returnable, self.line.until = False, None
         self.forward(stand)
+        return row.OPENED
 
     def open(self, stand: Stand) -> None:
         """The point of no return: one transaction on the target."""
@@ -205,7 +205,7 @@ class Cutover:
                     except MigrationError as error:
                         failed[pooler.name] = error.message
         self.timeline.end()
-        if stand.lost:
+        if stand.lost and self.params["follow"]:
             failed["source"] = f"The way back can't be turned on: {stand.lost.message}"
         elif stand.back:
             with self.timeline.step("enable"):

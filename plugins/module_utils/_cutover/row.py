@@ -52,7 +52,16 @@ class Row:
         with session.transaction():
             now = self._locked(session)
             self.generation = now.get("generation", 0) + 1
-            self._write(session, {**details, "state": BEGUN})
+            self._write(session, {**details, "state": BEGUN, "lease": self.lock.get("generation")})
+
+    def go_on(self, session: Session) -> bool:
+        """Take on what another process of this run has begun; whether there is such. LeaseLost without the lock."""
+        with session.transaction():
+            now = self._locked(session)
+        mine = now.get("state") == BEGUN and now.get("lease") == self.lock.get("generation")
+        if mine:
+            self.generation = now["generation"]
+        return mine
 
     def check(self, session: Session) -> None:
         """Inside the opening transaction: raise LeaseLost when another run has raised the generation meanwhile."""

@@ -77,29 +77,39 @@ class Stand:
         """Whether this migration holds the target closed, in every database."""
         return set(self.target_fence.events()) >= set(self.databases)
 
-    def check(self) -> None:
-        """Raise MigrationError for what would make the cutover fail: asked while nobody is held up yet."""
-        source, target = self.source_fence, self.target_fence
-        doors, kept = target.doors(), target.kept()
-        unguarded = [door.name for door in doors if not door.roles() <= kept] if self.target_closed() else doors
-        if unguarded:
-            raise PgError(
-                f"{self.target.where}: not every database is closed, so somebody could write to it before its time. "
-                "Cure: close the target by pg_quiesce, then run again."
-            )
+    def check(self, following: bool = True) -> None:
+        """Raise MigrationError for what would make the cutover fail: asked while nobody is held up yet.
+
+        ``following`` says whether the target is to have everything by replication.
+        """
+        source = self.source_fence
+        self.check_target()
         if source.events():
             raise PgError(
                 f"{self.source.where}: database {', '.join(sorted(source.events()))} is closed already, and not by a "
                 "cutover in this direction. Cure: see the migration's status; open it by pg_quiesce if that is right."
             )
         source.preflight()
-        said = self._not_following()
+        said = self._not_following() if following else [
+            f"subscription {way.name} of database {database} brings rows as well"
+            for database, way in self.forward.items()
+        ]
         said += [f"subscription {way.name} of the source is enabled already: changes would go round in circles (P25)"
                  for way in self.back.values() if way.enabled]
         if said:
             raise PgError(f"{self.target.where}: {'; '.join(said)}. Cure: see the migration's status, then run again.")
         for pooler in self.poolers:
             pooler.check()
+
+    def check_target(self) -> None:
+        """Raise PgError unless the target is closed, every database of it."""
+        doors, kept = self.target_fence.doors(), self.target_fence.kept()
+        unguarded = [door.name for door in doors if not door.roles() <= kept] if self.target_closed() else doors
+        if unguarded:
+            raise PgError(
+                f"{self.target.where}: not every database is closed, so somebody could write to it before its time. "
+                "Cure: close the target by pg_quiesce, then run again."
+            )
 
     def _not_following(self) -> list[str]:
         """Why the target doesn't follow. A worker that was just turned on again gets the time to come."""
