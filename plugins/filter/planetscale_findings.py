@@ -18,7 +18,7 @@ def planetscale_findings(offers, target, source, branch, wanted, bytes_needed, i
         sorted({one["name"] for each in source["databases"] for one in each["extensions"]}), int(bytes_needed),
         imports_are_let_in, wanted, {
             name: {**branch["parameters"][name], "changes": preflight.raises(value, wanted[name])}
-            for name, value in now.items()
+            for name, value in now.items() if name in wanted
         },
         branch.get("extensions") if database else None,
     )

@@ -11,9 +11,12 @@ from typing import Any
 
 SCHEMA = 1
 
-# In the order a migration goes through them. `aborted` is a cutover that was put back; the target may be dead.
-# `returned` is one that was opened and led back since: the source serves again, and this migration goes no further.
-PHASES = ("absent", "building", "replicating", "quiesced", "promoted", "aborted", "open", "returned", "finished")
+# In the order a migration goes through them. `ready` is a target that waits, empty, for a cutover that copies.
+# `aborted` is a cutover that was put back; the target may be dead. `returned` is one that was opened and led back:
+# the source serves again, and this migration goes no further.
+PHASES = (
+    "absent", "building", "ready", "replicating", "quiesced", "promoted", "aborted", "open", "returned", "finished",
+)
 
 
 def status(

@@ -84,6 +84,9 @@ databases:
     catalogue:
       description: Whether the journal has the catalogue as it was when the migration began.
       type: bool
+    awaits:
+      description: Whether the target holds it, closed, for a copy that comes with the cutover.
+      type: bool
     subscription:
       description: As M(cloudpg.migration.pg_subscription) returns it; null when there is none.
       type: dict

@@ -12,8 +12,8 @@ from typing import Any
 from .._findings import from_dicts, judge
 from .._status import status
 
-ABSENT, BUILDING, REPLICATING, QUIESCED, OPEN, FINISHED = (
-    "absent", "building", "replicating", "quiesced", "open", "finished",
+ABSENT, BUILDING, READY, REPLICATING, QUIESCED, OPEN, FINISHED = (
+    "absent", "building", "ready", "replicating", "quiesced", "open", "finished",
 )
 
 # Whatever a look at the servers tells: before there is a target nobody was led anywhere, and afterwards nobody may be
@@ -31,8 +31,13 @@ def follows(way: Mapping[str, Any]) -> bool:
 
 
 def copied_of(database: Mapping[str, Any]) -> str:
-    """``replicating`` when all is copied and follows, ``absent`` when nothing was begun, else ``building``."""
+    """``replicating`` when all is copied and follows, ``absent`` when nothing was begun, else ``building``.
+
+    ``ready`` where the cutover is to copy: what a try that was put back has left there counts for nothing.
+    """
     copied = database["copy"]
+    if database["awaits"]:
+        return READY
     if not (copied or database["subscription"] or database["publication"]):
         return ABSENT
     if not copied or copied["state"] != "done" or copied["left"]:
@@ -73,6 +78,8 @@ def _sentence(name: str, seen: Mapping[str, Any]) -> str:
         if returnable(seen):
             back = "the source follows it, so rollback loses no write"
         return f"the target serves {count} {word} since {seen['opened_at']}; {back}"
+    if name == READY:
+        return f"the target is ready for {count} {word}: cutover closes the source, copies and opens the target; {back}"
     copies = [one["copy"] for one in databases if one["copy"]]
     ready, tables = sum(one["ready"] for one in copies), sum(one["tables"] for one in copies)
     if name == BUILDING:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .._compare import canonical, fingerprint
 from .._copy import ledger
+from .._cutover import contents
 from .._cutover.names import way_back
 from .._cutover.turn import SOURCE, TARGET, Turn, turn
 from .._findings import Finding, blocker, warning
@@ -113,6 +114,7 @@ def _database(
         "bytes_behind": running["bytes_behind"],
         "copy": copied,
         "catalogue": catalogue_event(name) in events[TARGET],
+        "awaits": contents.event_id(name) in events[TARGET] and TARGET in whose.closed,
         "subscription": forward["subscription"],
         "back": back,
         "findings": as_dicts(found),

@@ -20,12 +20,12 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._logical.standin
 AT = "2026-01-01T00:00:00+00:00"
 
 
-def database(copy=("done", []), ready=2, behind=0, published=True, back=2):
+def database(copy=("done", []), ready=2, behind=0, published=True, back=2, awaits=False):
     """Two tables; ``copy`` is the ledger's state and what an interruption left, ``ready`` what follows of them,
     ``back`` what follows the other way, None without one."""
     state, left = copy or (None, [])
     return {
-        "name": "shop", "publication": published, "bytes_behind": behind, "findings": [],
+        "name": "shop", "awaits": awaits, "publication": published, "bytes_behind": behind, "findings": [],
         "copy": {"state": state, "tables": 2, "ready": 2 - len(left), "left": left} if copy else None,
         "subscription": None if ready is None else {"tables": {"count": 2, "ready": ready}},
         "back": {"subscription": None if back is None else {"tables": {"count": 2, "ready": back}}, "broken": []},
@@ -37,6 +37,7 @@ def seen(*databases, **more):
 
 
 NOTHING = database(copy=None, ready=None, behind=None, published=False, back=None)
+AWAITING = database(copy=None, ready=None, behind=None, published=False, back=None, awaits=True)
 LEFT = database(copy=("copying", ["public.b"]))
 OPENED = {"serves": "target", "opened_at": AT}
 
@@ -49,6 +50,8 @@ OPENED = {"serves": "target", "opened_at": AT}
     (LEFT, "building"),
     (database(ready=1), "building"),
     (database(), "replicating"),
+    (AWAITING, "ready"),
+    (database(copy=("copying", []), ready=None, published=False, back=None, awaits=True), "ready"),
 ])
 def test_p18_a_database_replicates_when_all_is_copied_and_every_table_follows(given, phase):
     assert copied_of(given) == phase_of(seen(given)) == phase
