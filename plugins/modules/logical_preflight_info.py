@@ -72,6 +72,14 @@ options:
     description: Whether reverse replication is wanted, which the target needs slots and C(wal_level) for.
     type: bool
     default: true
+  dedicated_login:
+    description: Whether a login of the subscription's own is to be made on the source, and a warning if it can't be.
+    type: bool
+    default: false
+  dedicated_back_login:
+    description: Whether one is to be made on the target for the way back, likewise.
+    type: bool
+    default: false
 notes:
   - The login of the source needs C(pg_monitor), REPLICATION, membership in the owners of the tables and CREATE on the
     databases; that of the target CREATE on the databases and, from 16 on, C(pg_create_subscription). What is missing is
@@ -157,6 +165,7 @@ def look(params, check_mode):
     wish = work.Wish(
         params["migration"], Selection(params["tables"], params["exclude"], params["schemas"]), params["databases"],
         identity.Wish({}, params["using_index"], params["full"]), params["create_databases"], params["way_back"],
+        params["dedicated_login"], params["dedicated_back_login"],
     )
     facts = work.gather(connect, params["source"], None if absent else params["target"], wish)
     return {
@@ -193,6 +202,8 @@ def main():
             "create_databases": {"type": "bool", "default": False},
             "target_later": {"type": "bool", "default": False},
             "way_back": {"type": "bool", "default": True},
+            "dedicated_login": {"type": "bool", "default": False},
+            "dedicated_back_login": {"type": "bool", "default": False},
         },
     )
 

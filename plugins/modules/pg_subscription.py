@@ -72,6 +72,16 @@ options:
       connect_timeout:
         description: Seconds a connection may take, 10 when left out.
         type: int
+  dedicated_login:
+    description:
+      - Whether a subscription that is made gets a login of its own on the source, named like O(slot_name), with a
+        random password that nobody is told. It may replicate and connect, and read the published tables where the
+        subscription copies them. It is dropped with O(state=absent).
+      - A user or password in O(connection) goes before it. Where it can't be made, the finding
+        C(replication-login-shared) says why, and the connection is the one it would be without.
+      - A subscription that is there goes on with the login that it has.
+    type: bool
+    default: false
   slot_name:
     description: The slot on the source. Left out, it is named like the subscription.
     type: str
@@ -151,10 +161,13 @@ options:
 notes:
   - The login of the target needs CREATE on the database and membership in C(pg_create_subscription), before PostgreSQL
     16 superuser (or rds_superuser). That of O(connection) needs REPLICATION and SELECT on the tables.
-  - The login of O(source) needs only CONNECT to look, and REPLICATION to drop the slot.
+  - The login of O(source) needs only CONNECT to look, and REPLICATION to drop the slot. For O(dedicated_login) it needs
+    CREATEROLE and REPLICATION (before PostgreSQL 16 superuser), on RDS CREATEROLE and C(rds_replication) with ADMIN
+    OPTION, CREATE on the database, and membership in the owners of the database and of the tables that are copied.
   - Where the catalogue hides connections from the login, a salted hash in the journal of the target's database (schema
     C(cloudpg_migration)) tells whether the connection is the one that was set last.
-  - With C(log_statement) the statement, and with it the password, is in the target's log.
+  - With C(log_statement) the statement, and with it the password, is in the target's log. What the source's log may
+    hold of a O(dedicated_login) is what it stores of the password.
 """
 
 EXAMPLES = r"""
@@ -163,6 +176,13 @@ EXAMPLES = r"""
     source: {host: orders-rds.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
     target: {host: orders-new.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
     migration: orders
+
+- name: Copy and follow by a login of its own
+  cloudpg.migration.pg_subscription:
+    source: {host: orders-rds.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
+    target: {host: orders-new.example.com, user: migration, passfile: /etc/cloudpg/pgpass, dbname: orders}
+    migration: orders
+    dedicated_login: true
 
 - name: Follow from a slot whose snapshot was loaded already
   cloudpg.migration.pg_subscription:
@@ -238,6 +258,7 @@ def main():
             "database": {"type": "str"},
             "publications": {"type": "list", "elements": "str"},
             "connection": {"type": "dict", "options": CONNECTION, "default": {}},
+            "dedicated_login": {"type": "bool", "default": False},
             "slot_name": {"type": "str"},
             "create_slot": {"type": "bool", "default": True},
             "copy_data": {"type": "bool", "default": True},

@@ -10,6 +10,8 @@ and ``definition``. A column which only later versions have is read by ``to_json
 
 from __future__ import annotations
 
+from .._pg.logins import MARKED
+
 # No system schema, not the journal, no temporary one.
 _OURS = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'cloudpg_migration')"
 
@@ -183,7 +185,8 @@ OPERATORS = f"""
 """
 
 # What the owner has anyway isn't named; %(maintain)s is false where one of two sides doesn't know that right (17+).
-# Who may connect is what pg_quiesce changes on the side that is closed: that is no difference.
+# Who may connect is what pg_quiesce changes on the side that is closed: that is no difference, and what the migration
+# grants to its own replication logins is none either (P50).
 GRANTS = f"""
     SELECT object, grantee AS part, string_agg(right_, ', ' ORDER BY right_) AS definition
     FROM (
@@ -222,7 +225,7 @@ GRANTS = f"""
             FROM pg_default_acl f
         ) held, aclexplode(held.acl) a
         WHERE a.grantee <> held.owner AND (a.privilege_type <> 'MAINTAIN' OR %(maintain)s)
-          AND NOT (held.object = 'database' AND a.privilege_type = 'CONNECT')
+          AND NOT (held.object = 'database' AND a.privilege_type = 'CONNECT') AND NOT {MARKED.format('a.grantee')}
     ) rights GROUP BY 1, 2
 """
 
@@ -268,7 +271,7 @@ SETTINGS = f"""
            split_part(one, '=', 1), substr(one, strpos(one, '=') + 1)
     FROM pg_db_role_setting d, unnest(d.setconfig) one
     WHERE (d.setdatabase = 0 OR d.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
-      AND split_part(one, '=', 1) <> 'default_transaction_read_only'
+      AND split_part(one, '=', 1) <> 'default_transaction_read_only' AND NOT {MARKED.format('d.setrole')}
     UNION ALL
     SELECT 'database', 'encoding', concat_ws(' ', pg_encoding_to_char(encoding), datcollate, datctype)
     FROM pg_database WHERE datname = current_database()

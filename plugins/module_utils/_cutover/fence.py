@@ -52,9 +52,13 @@ class Door:
         """Whether nobody else may connect, and everybody kept may."""
         return self.roles() == set(kept) and self.read_only == "on" and self.login_read_only == "off"
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self, without: Collection[str] = ()) -> dict[str, Any]:
+        """As data, without the grants of roles that come and go with the migration."""
         return {
-            "connect": [[grant.role, grant.grantable] for grant in sorted(self.grants, key=lambda one: one.role)],
+            "connect": [
+                [grant.role, grant.grantable] for grant in sorted(self.grants, key=lambda one: one.role)
+                if grant.role not in without
+            ],
             "read_only": self.read_only, "login_read_only": self.login_read_only,
         }
 
@@ -107,14 +111,17 @@ def closing(door: Door, kept: Collection[str]) -> Change | None:
     )
 
 
-def opening(door: Door, was: Mapping[str, Any], roles: Collection[str]) -> Change:
-    """What gives a database back who could connect to it before, as far as those ``roles`` still exist."""
+def opening(door: Door, was: Mapping[str, Any], roles: Collection[str], spared: Collection[str] = ()) -> Change:
+    """What gives a database back who could connect to it before, as far as those ``roles`` still exist.
+
+    The ``spared`` keep what they have: changes are still fetched by them, through a fence or without one.
+    """
     wanted = {role: grantable for role, grantable in was["connect"] if role == PUBLIC or role in roles}
     have = {grant.role: grant.grantable for grant in door.grants}
     return Change(
         door.name, tuple((role, grantable) for role, grantable in sorted(wanted.items())
                          if role not in have or (grantable and not have[role])),
-        tuple(sorted(set(have) - set(wanted))), was["read_only"], was["login_read_only"],
+        tuple(sorted(set(have) - set(wanted) - set(spared))), was["read_only"], was["login_read_only"],
     )
 
 
@@ -133,13 +140,15 @@ def plan_close(doors: Sequence[Door], kept: Collection[str], ending: int) -> Pla
     })
 
 
-def plan_open(doors: Sequence[Door], events: Mapping[str, Event], roles: Collection[str]) -> Plan:
+def plan_open(
+    doors: Sequence[Door], events: Mapping[str, Event], roles: Collection[str], spared: Collection[str] = ()
+) -> Plan:
     """One step for all databases that the journal knows to be closed."""
     closed = [door for door in doors if door.name in events]
     after = {door.name: events[door.name].was if door.name in events else door.as_dict() for door in doors}
     if not closed:
         return Plan((), _shown(doors), _shown(doors))
-    changes = [opening(door, events[door.name].was, roles) for door in closed]
+    changes = [opening(door, events[door.name].was, roles, spared) for door in closed]
     return Plan((
         Step("open", f"let in to {', '.join(door.name for door in closed)} who was let in before",
              {"changes": changes, "ids": [events[door.name].id for door in closed]}),

@@ -119,10 +119,17 @@ class Fence:
         Both sides are asked to keep the same logins, and one that a server doesn't have can't be let in there.
         """
         rows = self.home.rows(_SENDERS, (names.slots(self.migration, self.databases),))
-        asked = self.home.rows("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (list(self.keep),))
         return {
-            self.login, *(row["rolname"] for row in asked), *(row["login"] for row in rows if row["login"]),
+            self.login, *self._there(self.keep), *self.fetching(), *(row["login"] for row in rows if row["login"]),
         }
+
+    def fetching(self) -> set[str]:
+        """The replication logins that the migration has made here: they come back, whoever is connected now (P29)."""
+        return self._there(names.logins(self.migration, self.databases))
+
+    def _there(self, roles: Iterable[str]) -> set[str]:
+        rows = self.home.rows("SELECT rolname FROM pg_roles WHERE rolname = ANY (%s)", (list(roles),))
+        return {row["rolname"] for row in rows}
 
     def spared(self) -> set[int]:
         """The pids of this run, of the migration's walsenders and of its apply workers (P29)."""
@@ -175,7 +182,8 @@ class Fence:
 
     def close(self, changes: Sequence[Change]) -> None:
         """One transaction: the privileges, the defaults and the journal; nothing of it when anybody is still let in."""
-        was = {door.name: door.as_dict() for door in self.doors()}
+        own = self.fetching()
+        was = {door.name: door.as_dict(without=own) for door in self.doors()}
         kept = sorted(self.kept())
         with self.home.transaction():
             self.home.run("SET TRANSACTION READ WRITE")
@@ -228,7 +236,7 @@ class Fence:
     def plan_open(self) -> Plan:
         """What opening would do, by the journal."""
         roles = {row["rolname"] for row in self.home.rows("SELECT rolname FROM pg_roles")}
-        return fence.plan_open(self.doors(), self.events(), roles)
+        return fence.plan_open(self.doors(), self.events(), roles, self.fetching())
 
     def open(self, changes: Sequence[Change], ids: Sequence[str]) -> None:
         """Lift the fence and forget it, in a transaction of its own."""

@@ -25,3 +25,8 @@ def slots(migration: str, databases: Iterable[str]) -> list[str]:
     """Every slot the migration may have, whichever side it is on."""
     ways = (migration, way_back(migration))
     return [*map(object_name, ways), *(slot_name(way, database) for way in ways for database in databases)]
+
+
+def logins(migration: str, databases: Iterable[str]) -> list[str]:
+    """Every replication login the migration may have made, whichever side it is on: they are named like the slots."""
+    return slots(migration, databases)

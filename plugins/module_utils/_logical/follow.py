@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ from .._pg.connection import Session
 from .._pg.errors import PgError
 from .._pg.hold import Watch
 from .._pg.secrets import with_login
-from .._plan import Plan, carry_out
-from . import conninfo, health, subscription, subscription_state
+from .._plan import Plan, Step, carry_out
+from . import conninfo, health, login, subscription, subscription_state
+from .login import Carried, Login
+from .login_work import LoginOperations
 from .results import as_dicts, bounded, refuse_blockers
 from .selection import object_name
 from .subscription import Publisher, Subscription, Wish
@@ -38,6 +42,11 @@ class Follow:
         self.slot = params["slot_name"] or self.name
         self.publications = frozenset(params["publications"] or [self.name])
         self.absent = params["state"] == "absent"
+        # Under this name the journals know of it.
+        self.note = params["migration"] or self.name
+        self.keywords: Mapping[str, str] = {}
+        # Whether the connection is by a login of its own, and whether the source is only made by a later step.
+        self.own = self.to_come = False
         self.why: str | None = None
         self.findings: list[Finding] = []
 
@@ -49,12 +58,12 @@ class Follow:
             target = None if missing["target"] else stack.enter_context(
                 self.watch.connect(params["target"], params["database"])
             )
-            source = None if missing["source"] else self._source(stack)
-            keywords = {} if self.absent or missing["source"] else self._keywords()
-            plan, after = self._run(target, source, keywords)
+            self.to_come = missing["source"]
+            source = None if self.to_come else self._source(stack)
+            plan, after = self._run(target, source)
         shown, health_findings, queries = after
         return {
-            **bounded(plan), "subscription": shown, "connection": conninfo.shown(keywords), "queries": queries,
+            **bounded(plan), "subscription": shown, "connection": conninfo.shown(self.keywords), "queries": queries,
             "findings": as_dicts(self._once([*self.findings, *health_findings])),
         }
 
@@ -87,34 +96,119 @@ class Follow:
         return made
 
     def _run(
-        self, target: Session | None, source: Session | None, keywords: Mapping[str, str]
+        self, target: Session | None, source: Session | None
     ) -> tuple[Plan, tuple[dict[str, Any] | None, list[Finding], list[str]]]:
+        seen = login.read(source, self.slot, self.note, self.name, self.publications) if source else None
         if target is None:
-            wish = None if self.absent else self._wish(10**6)
-            plan = subscription.plan(None, wish, None, [], frozenset(), frozenset(), 0)[0] if wish else Plan()
-            return plan, (None, [], [])
+            return self._foretold(seen), (None, [], [])
         version_num = subscription_state.version(target)
         now = subscription_state.read(target, self.name, version_num)
         publisher = self._publisher(source, target, now)
         look = subscription_state.look(target, now.oid, version_num) if now else None
-        visible, connection = subscription_state.connection(target, self.name)
-        note = None if visible else self.params["migration"] or self.name
+        carried = self._carried(target) if now else None
         if self.absent:
-            slot = (now.slot_name if now else None) or self.slot
-            plan, self.findings = subscription.plan_absent(now, self.name, slot, publisher, self.params["drop_slot"])
+            plan = self._absent(now, publisher, seen, carried)
         else:
+            differing, before, behind = self._connection(now, seen, carried, look)
             subscription.need_publisher(now, publisher, self.why)
-            differing = self._differing(target, now, visible, connection, keywords, note)
-            plan, found = subscription.plan(
+            made, found = subscription.plan(
                 now, self._wish(version_num), publisher, differing, frozenset(look.tables if look else ()),
                 subscription_state.tables(target), version_num, bool(look and health.silently_off(now, look)),
             )
+            plan = replace(made, steps=(*before, *made.steps, *behind))
             self.findings += found
         refuse_blockers(in_the_way(self.findings, self.check_mode), self.params["acknowledged"])
-        operations = Operations(target, source, keywords, self.params["wait_timeout"], note)
+        note = self.note if self.own or self.absent or not subscription_state.shows_connections(target) else None
+        operations = Operations(
+            target, source, self.keywords, self.params["wait_timeout"], note, seen.name if self.own and seen else None
+        )
+        logins = LoginOperations(source, self.note, self.name, self.keywords, operations.mark, operations.queries)
         if not self.check_mode:
-            carry_out(plan, operations.table(), self.watch.check)
+            carry_out(plan, {**operations.table(), **logins.table()}, self.watch.check)
         return plan, (*self._outcome(target, source, version_num), operations.queries)
+
+    def _foretold(self, seen: Login | None) -> Plan:
+        """The plan while there is no target."""
+        if self.absent:
+            return Plan()
+        _differing, before, _behind = self._connection(None, seen, None, None)
+        made = subscription.plan(None, self._wish(10**6), None, [], frozenset(), frozenset(), 0)[0]
+        return replace(made, steps=(*before, *made.steps))
+
+    def _absent(
+        self, now: Subscription | None, publisher: Publisher | None, seen: Login | None, carried: Carried | None
+    ) -> Plan:
+        slot = (now.slot_name if now else None) or self.slot
+        plan, self.findings = subscription.plan_absent(now, self.name, slot, publisher, self.params["drop_slot"])
+        if seen is None and carried and carried.by(self.slot):
+            self.findings.append(login.left_behind(self.slot))
+        return replace(plan, steps=(*plan.steps, *self._dropping(seen)))
+
+    @staticmethod
+    def _dropping(seen: Login | None) -> tuple[Step, ...]:
+        if seen is None or not seen.known:
+            return ()
+        return (Step("drop_login", f"drop login {seen.name} on the source", {"login": seen}),)
+
+    def _carried(self, target: Session) -> Carried:
+        """The connection as the catalogue shows it; where it is hidden, as the journal knows it (P23)."""
+        visible, words = subscription_state.connection(target, self.name)
+        event = journal.read(target, self.note, event_id(self.name)).get(event_id(self.name))
+        kept = event.now if event else None
+        if not visible and kept:
+            words = {name: value for name, value in kept.items() if name not in ("salt", "hash")}
+        return Carried(words, kept, visible)
+
+    def _connection(
+        self, now: Subscription | None, seen: Login | None, carried: Carried | None, look: health.Look | None
+    ) -> tuple[Sequence[str], tuple[Step, ...], tuple[Step, ...]]:
+        """The words of the connection that differ, and the steps before and behind the subscription's own.
+
+        A subscription that is there goes on with the login it has, unless another one is asked for.
+        """
+        params = self.params
+        asked = any(params["connection"].get(word) for word in ("user", "password"))
+        own = carried.by(self.slot) if carried else params["dedicated_login"]
+        if self.to_come:
+            return [], (), ()
+        if own and not asked:
+            self.keywords, self.own = self._own_keywords(), True
+            if seen is None:
+                return self._unseen(carried), (), ()
+            copies = params["copy_data"] if look is None else (
+                params["refresh"] == subscription.WITH_DATA or bool(set(look.tables.values()) - {health.READY})
+            )
+            decision = login.decide(seen, carried, self.keywords, copies)
+            self.findings += decision.findings
+            if decision.own:
+                return decision.differing, decision.before, ()
+        self.keywords, self.own = self._keywords(), False
+        if now is None or carried is None:
+            return [], (), self._dropping(seen)
+        if not carried.visible and carried.kept is None:
+            self.findings.append(health.connection_hidden(now))
+            return [], (), ()
+        if carried.visible:
+            return conninfo.differing(carried.words, self.keywords), (), self._dropping(seen)
+        return conninfo.differing_from_fingerprint(carried.kept, self.keywords), (), self._dropping(seen)
+
+    def _own_keywords(self) -> dict[str, str]:
+        """With the login of its own and a new password, which nobody but the two servers ever gets to know."""
+        source = self.params["source"]
+        if source["iam"]:
+            source = {**source, "iam": False, "sslmode": source["sslmode"] or "require"}
+        given = {**self.params["connection"], "user": self.slot, "password": secrets.token_urlsafe(32)}
+        return conninfo.wished(source, given, database_of(source, self.params["database"]))
+
+    def _unseen(self, carried: Carried | None) -> list[str]:
+        """Raises MigrationError where the connection would have to change, for that takes a new password."""
+        differing = login.differing(carried, self.keywords) if carried else []
+        if differing:
+            raise MigrationError(
+                f"{', '.join(differing)} of the connection can't be changed while the source can't be read, for its "
+                f"login needs a new password. {self.why}"
+            )
+        return []
 
     def _wish(self, version_num: int) -> Wish:
         params = self.params
@@ -126,21 +220,6 @@ class Follow:
     def _publisher(self, source: Session | None, target: Session, now: Subscription | None) -> Publisher | None:
         slot = (now.slot_name if now else None) or self.slot
         return subscription_state.publisher(source, self.publications, slot, target) if source else None
-
-    def _differing(
-        self, target: Session, now: Subscription | None, visible: bool, connection: dict[str, str] | None,
-        keywords: Mapping[str, str], note: str | None,
-    ) -> list[str]:
-        """The words of the connection that differ; where it is hidden, the journal tells (P23)."""
-        if now is None or not keywords:
-            return []
-        if visible:
-            return conninfo.differing(connection, keywords)
-        kept = journal.read(target, note or "").get(event_id(self.name))
-        if kept is None:
-            self.findings.append(health.connection_hidden(now))
-            return []
-        return conninfo.differing_from_fingerprint(kept.now, keywords)
 
     def _outcome(
         self, target: Session, source: Session | None, version_num: int

@@ -105,9 +105,14 @@ def read(session: Session, name: str, version_num: int) -> Subscription | None:
     )
 
 
+def shows_connections(session: Session) -> bool:
+    """Whether the catalogue shows the connections to this login (P23)."""
+    return session.value("SELECT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')")
+
+
 def connection(session: Session, name: str) -> tuple[bool, dict[str, str] | None]:
     """Whether the catalogue shows the connection to this login (P23), and what it is."""
-    if not session.value("SELECT has_column_privilege('pg_subscription', 'subconninfo', 'SELECT')"):
+    if not shows_connections(session):
         return False, None
     rows = session.rows(
         "SELECT subconninfo FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"

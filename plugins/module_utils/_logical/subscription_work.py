@@ -28,6 +28,9 @@ _CANCELLED = "57014"
 # Seconds a walsender is given to end after its subscription was disabled.
 _ENDS = 60.0
 _POLL = 0.1
+# And a login that was just made, to be known everywhere.
+_LETS_IN = 10.0
+_REFUSED = "could not connect to the publisher"
 
 _SLOTS = """
     SELECT slot_name AS name, active_pid FROM pg_replication_slots
@@ -42,14 +45,18 @@ def event_id(name: str) -> str:
 
 
 class Operations:
-    """The steps of the plans. ``note``: the migration under which a connection that is hidden is journalled."""
+    """The steps of the plans. ``note``: the migration under which a connection that is hidden is journalled;
+    ``login``: its own login, where it has one."""
 
     def __init__(
         self, target: Session, source: Session | None, keywords: Mapping[str, str], wait: float, note: str | None,
-        clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep,
+        login: str | None = None, clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._target, self._source, self._keywords, self._wait, self._note = target, source, keywords, wait, note
+        self._login = login
         self._clock, self._sleep = clock, sleep
+        self._mark: dict[str, Any] | None = None
         self.queries: list[str] = []
 
     def table(self) -> dict[str, Callable[..., None]]:
@@ -65,7 +72,7 @@ class Operations:
         }
         self._journal(wish.name)
         try:
-            self._with_connection(
+            self._let_in(
                 sql.SQL("CREATE SUBSCRIPTION {} CONNECTION ").format(sql.Identifier(wish.name)),
                 sql.SQL(" PUBLICATION {} WITH ({})").format(_names(wish.publications), _options(given)),
             )
@@ -79,6 +86,23 @@ class Operations:
                 f"waits for every write transaction of the source: {who} (P9). Cure: end them, or give a "
                 "longer wait_timeout.", code=error.code,
             ) from error
+
+    def _let_in(self, before: sql.Composable, after: sql.Composable) -> None:
+        """Services take a moment until a login that was just made may replicate (R29)."""
+        deadline = self._clock() + (_LETS_IN if self._login else 0)
+        while True:
+            try:
+                self._with_connection(before, after)
+                return
+            except PgError as error:
+                if self._login is None or _REFUSED not in error.message:
+                    raise
+                if self._clock() >= deadline:
+                    raise PgError(
+                        f"{error.message} Where the source lets in logins by name only (pg_hba), let in {self._login}, "
+                        "or name another login in connection.user.", code=error.code,
+                    ) from None
+            self._sleep(_POLL)
 
     def _who(self) -> str:
         rows = writers(self._source) if self._source else []
@@ -100,11 +124,15 @@ class Operations:
             self._journal(name)
             self._with_connection(sql.SQL("ALTER SUBSCRIPTION {} CONNECTION ").format(sql.Identifier(name)))
 
+    def mark(self) -> dict[str, Any]:
+        """What the journal keeps of the connection; of one run it is one and the same, on both sides."""
+        if self._mark is None:
+            self._mark = conninfo.fingerprint(self._keywords)
+        return self._mark
+
     def _journal(self, name: str) -> None:
         if self._note is not None:
-            journal.record(self._target, self._note, [
-                journal.Entry(event_id(name), name, None, conninfo.fingerprint(self._keywords))
-            ])
+            journal.record(self._target, self._note, [journal.Entry(event_id(name), name, None, self.mark())])
 
     def _with_connection(self, before: sql.Composable, after: sql.Composable | None = None) -> None:
         """Run a statement with the connection, which is in no query that is returned, nor in an error."""

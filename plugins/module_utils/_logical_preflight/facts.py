@@ -41,6 +41,9 @@ class Facts:
     databases: Sequence[Database] = ()
     create_databases: bool = False
     way_back: bool = True
+    # Whether the subscriptions are to have logins of their own, on the source and for the way back on the target.
+    own_login: bool = False
+    own_back_login: bool = False
 
     @property
     def ours(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .._findings import Finding, blocker, warning
+from .._pg.logins import CURE
 from .facts import Document, Facts, number
 
 OLDEST = 12
@@ -139,6 +140,24 @@ def way_back(facts: Facts) -> Iterator[Finding]:
         )
 
 
+def own_logins(facts: Facts) -> Iterator[Finding]:
+    """Without one the subscription carries the password of the migration's login, for days (P23)."""
+    reason = "it may not make a login that replicates, so the subscription's connection will have its own password"
+    login = facts.source["login"]
+    if facts.own_login and not login["replication_logins"]:
+        yield warning(
+            "replication-login-shared", f"source/{login['name']}", reason, f"{CURE} logical_connection", "P23",
+        )
+    if facts.target is None or not (facts.way_back and facts.own_back_login):
+        return
+    login = facts.target["login"]
+    if not login["replication_logins"]:
+        yield warning(
+            "way-back-replication-login-shared", f"target/{login['name']}", reason, f"{CURE} logical_back_connection",
+            "P23",
+        )
+
+
 def may_subscribe(server: Document) -> bool:
     """Whether the login may make subscriptions there."""
     if server["login"]["superuser"]:
@@ -260,4 +279,4 @@ def _sides(facts: Facts) -> Iterator[tuple[str, Document]]:
         yield "target", facts.target
 
 
-CHECKS = (versions, recovery, wal_level, logins, way_back, room, slots, transactions, size)
+CHECKS = (versions, recovery, wal_level, logins, way_back, own_logins, room, slots, transactions, size)

@@ -86,6 +86,8 @@ class Wish:
     identities: identity.Wish = identity.Wish({})
     create_databases: bool = False
     way_back: bool = True
+    own_login: bool = False
+    own_back_login: bool = False
 
 
 def gather(
@@ -116,7 +118,9 @@ def gather(
     absent = sorted(set(wish.selection.names) - listed)
     if absent:
         raise PgError(f"source: no table {named(absent)} in any of the databases. Cure: correct tables.")
-    return Facts(wish.migration, mine, theirs, found, wish.create_databases, wish.way_back)
+    return Facts(
+        wish.migration, mine, theirs, found, wish.create_databases, wish.way_back, wish.own_login, wish.own_back_login
+    )
 
 
 def _server(connect: Connect, address: Mapping[str, Any], wanted: Sequence[str] | None) -> dict[str, Any]:

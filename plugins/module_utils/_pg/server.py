@@ -13,6 +13,7 @@ from typing import Any
 from .connection import Session
 from .databases import database_facts
 from .errors import PgError
+from .logins import COLUMNS, may_make
 
 # Results are bounded: a count, and this many of what was counted.
 SHOWN = 100
@@ -28,8 +29,9 @@ SETTINGS = (
 
 _SERVER = "SELECT current_setting('server_version_num')::int AS version_num, pg_is_in_recovery() AS in_recovery"
 
-_ROLE = """
+_ROLE = f"""
     SELECT r.rolname AS name, r.rolsuper AS super, r.rolreplication AS replication, r.rolbypassrls AS bypassrls,
+           {COLUMNS},
            array(SELECT g.rolname::text FROM pg_roles g WHERE pg_has_role(current_user, g.oid, 'USAGE')) AS member_of
     FROM pg_roles r WHERE r.rolname = current_user
 """
@@ -67,7 +69,7 @@ _LONG = """
 Connect = Callable[..., AbstractContextManager[Session]]
 
 
-def rights(role: Mapping[str, Any]) -> dict[str, Any]:
+def rights(role: Mapping[str, Any], version_num: int) -> dict[str, Any]:
     """What the login may do; on managed services membership stands for the attribute (R29). Pure."""
     groups = set(role["member_of"])
     administrator = role["super"] or "rds_superuser" in groups
@@ -78,6 +80,7 @@ def rights(role: Mapping[str, Any]) -> dict[str, Any]:
         "replication": role["super"] or role["replication"] or "rds_replication" in groups,
         "monitor": role["super"] or bool(groups & {"pg_monitor", "pg_read_all_stats"}),
         "bypassrls": role["super"] or role["bypassrls"],
+        "replication_logins": may_make(role, version_num),
     }
 
 
@@ -124,7 +127,7 @@ def observe(
     counted = [dict(table) for table in count_tables]
     with connect(address) as session:
         server = session.row(_SERVER)
-        login = rights(session.row(_ROLE))
+        login = rights(session.row(_ROLE), server["version_num"])
         prepared = session.rows(_PREPARED)
         known = settings(session)
         listed = databases(session, wanted)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .._pg.connection import Session
+from .._pg.logins import MARKED
 
 # The journal's own, on both sides; never part of what is moved.
 JOURNAL_SCHEMA = "cloudpg_migration"
@@ -177,6 +178,8 @@ _UNTOUCHED = """
     ) o CROSS JOIN LATERAL pg_identify_object(o.class, o.oid, 0) i
 """
 
+_PASSING = f"SELECT rolname FROM pg_roles r WHERE {MARKED.format('r.oid')}"
+
 Key = tuple[str, str]
 
 
@@ -219,6 +222,8 @@ class Catalogue:
     links: Mapping[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
     comments: Mapping[Key, str] = field(default_factory=dict)
     grants: Mapping[Key, frozenset[Right]] = field(default_factory=dict)
+    # Replication logins of a migration, whose rights go with it.
+    passing: frozenset[str] = frozenset()
 
     def by_key(self) -> dict[Key, Thing]:
         """The things by what they are called, which is the same on both sides."""
@@ -226,9 +231,12 @@ class Catalogue:
 
 
 def observe(session: Session) -> Catalogue:
-    """Read the session's database, four statements whatever its size; raises PgError."""
+    """Read the session's database, five statements whatever its size; raises PgError."""
     grants: dict[Key, set[Right]] = {}
+    passing = frozenset(row["rolname"] for row in session.rows(_PASSING))
     for row in session.rows(f"{_GRANTS} UNION ALL {_UNTOUCHED}"):
+        if row["grantee"] in passing:
+            continue
         grants.setdefault((row["type"], row["identity"]), set()).add(
             Right(row["grantee"], row["privilege"], row["part"], row["grantable"])
         )
@@ -244,4 +252,5 @@ def observe(session: Session) -> Catalogue:
          for row in session.rows(_LINKS)},
         {(row["type"], row["identity"]): row["value"] for row in session.rows(_COMMENTS)},
         {key: frozenset(values) for key, values in grants.items()},
+        passing,
     )

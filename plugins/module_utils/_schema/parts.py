@@ -15,7 +15,7 @@ Everything here is pure. The way through it::
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -210,10 +210,20 @@ def _about(
             source.comments.get(key),
         )]
     kind = "ACL SCHEMA" if key[0] == "schema" else "ACL"
+    text = _lasting(entry.text, source.passing)
+    if not text.strip():
+        return []
     return [Statement(
-        kind, f"grant rights on {' '.join(key)}", entry.text, section, relation, "grants", key,
+        kind, f"grant rights on {' '.join(key)}", text, section, relation, "grants", key,
         source.grants.get(key, frozenset()),
     )]
+
+
+def _lasting(text: str, passing: Collection[str]) -> str:
+    """Grants without those to replication logins of a migration, which aren't on the target: pg_dump writes a line for
+    each grantee, and such a name needs no quotes."""
+    ends = tuple(f" TO {login};" for login in passing)
+    return "".join(line for line in text.splitlines(keepends=True) if not line.rstrip().endswith(ends))
 
 
 def _foreign_key(one: Statement, target_version: int) -> list[Statement]:

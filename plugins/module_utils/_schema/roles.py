@@ -16,6 +16,7 @@ except ImportError:
     pass  # connect() says that psycopg2 is missing
 
 from .._pg.errors import PgError
+from .._pg.logins import MARK
 from .choice import matches
 from .parts import Statement
 from .role_catalogue import FRESH, Membership, Role, Roles
@@ -67,6 +68,8 @@ def chosen(source: Roles, target: Roles, wish: Wish) -> tuple[list[Role], list[d
             reason = "excluded"
         elif name in (source.login, target.login) and name not in wish.roles:
             reason = "a login of the migration itself; name it in roles to take it along"
+        elif (role.comment or "").startswith(MARK):
+            reason = "made by a migration for its replication"
         if reason is None and (not wish.roles or name in wish.roles):
             taken.append(role)
         elif reason and name not in ("", *_silent(name)):

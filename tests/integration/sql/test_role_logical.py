@@ -61,9 +61,18 @@ class Estate:
             found.append((answers[0], answers[1]))
         return found
 
+    def carried(self) -> list[list[str]]:
+        """The login that each subscription's connection has, on the source and on the target of each database."""
+        question = """
+            SELECT substring(subconninfo FROM 'user=([a-z0-9_]+)')
+            FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid WHERE datname = current_database()
+        """
+        return [[side.query(question)[0][0] for side in pair] for pair in self.sides]
+
     def made(self) -> list[tuple[Any, ...]]:
         """What there is of the migration on both sides."""
         question = """
+            SELECT 'login', rolname FROM pg_roles WHERE rolname ~ ('^cloudpg_.*_' || current_database()) UNION ALL
             SELECT 'publication', pubname FROM pg_publication UNION ALL
             SELECT 'subscription', subname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid
                 WHERE datname = current_database() UNION ALL
@@ -78,6 +87,8 @@ def estate(server_of, side_of, tmp_path_factory):
     directory = tmp_path_factory.mktemp("logical")
     sides = []
     names = ["lshop", "lcrm"]
+    for major in (16, 18):
+        server_of(major).query("ALTER ROLE migration CREATEROLE")
     for name in names:
         both = []
         for major in (16, 18):
@@ -107,6 +118,7 @@ def estate(server_of, side_of, tmp_path_factory):
     home.mkdir()
     yield Estate(Playbooks({}, home), sides, inventory)
     for major in (16, 18):
+        server_of(major).query("ALTER ROLE migration NOCREATEROLE")
         for name in names:
             # What is behind a fence is read-only for the superuser as well.
             server_of(major).query(f"ALTER DATABASE {name} RESET default_transaction_read_only")
@@ -128,6 +140,7 @@ def story(estate):
     told["writable when it follows"] = estate.writable()
     told["again"] = estate.run(["replicate", "status"])
     told["made"] = estate.made()
+    told["carried when it follows"] = estate.carried()
     estate.sides[0][0].run("ALTER TABLE sales.codes ADD COLUMN since date")
     told["drifted"] = estate.run("cutover")
     estate.sides[0][0].run("ALTER TABLE sales.codes DROP COLUMN since")
@@ -143,6 +156,7 @@ def story(estate):
     told["second cutover"] = estate.run("cutover")
     told["codes"] = [[side.query("SELECT meaning FROM sales.codes") for side in pair] for pair in estate.sides]
     told["counts"] = (estate.counts(0), estate.counts(1))
+    told["carried at the end"] = estate.carried()
     told["would finish"] = estate.run("finish", check=True)
     told["finish"] = estate.run("finish")
     told["left"] = estate.made()
@@ -171,9 +185,16 @@ def test_p3_p10_p11_p25_all_databases_are_copied_and_follow_and_the_way_back_is_
     assert run.rc == 0, run.failed
     there, back = "cloudpg_moving", "cloudpg_moving_back"
     assert story["made"] == [row for database in ("lshop", "lcrm") for row in (
-        ("publication", there), ("slot", f"{there}_{database}"), ("subscription", back),
-        ("publication", back), ("slot", f"{back}_{database}"), ("subscription", there),
+        ("login", f"{there}_{database}"), ("publication", there), ("slot", f"{there}_{database}"),
+        ("subscription", back),
+        ("login", f"{back}_{database}"), ("publication", back), ("slot", f"{back}_{database}"),
+        ("subscription", there),
     )]
+
+
+def test_p23_p29_the_subscriptions_carry_logins_of_their_own_all_the_way(story):
+    own = [[f"cloudpg_moving_back_{database}", f"cloudpg_moving_{database}"] for database in ("lshop", "lcrm")]
+    assert story["carried when it follows"] == story["carried at the end"] == own
 
 
 def test_p29_the_target_is_closed_until_the_cutover_and_the_other_side_afterwards(story):

@@ -22,7 +22,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._logical_preflig
 GIB = 1024 ** 3
 LOGIN = {
     "name": "migration", "superuser": False, "administrator": False, "replication": True, "monitor": True,
-    "bypassrls": False,
+    "bypassrls": False, "replication_logins": True,
 }
 SETTINGS = {
     "wal_level": "logical", "max_replication_slots": "10", "max_wal_senders": "10", "max_worker_processes": "16",
@@ -99,6 +99,10 @@ CASES = [
     (servers.way_back, of("source", more={"member_of": []}), "way-back-login-cannot-subscribe", BLOCKER, "P25"),
     (servers.way_back, of("source", version_num=150004), "way-back-login-cannot-subscribe", BLOCKER, "P25"),
     (servers.way_back, of("target", login={"replication": False}), "way-back-login-lacks-replication", BLOCKER, "P25"),
+    (servers.own_logins, replace(of("source", login={"replication_logins": False}), own_login=True),
+     "replication-login-shared", WARNING, "P23"),
+    (servers.own_logins, replace(of("target", login={"replication_logins": False}), own_back_login=True),
+     "way-back-replication-login-shared", WARNING, "P23"),
     (servers.room, MANY, "source-slots", BLOCKER, "P13"),
     (servers.room, MANY, "source-walsenders", BLOCKER, "P28"),
     (servers.room, MANY, "target-origins", BLOCKER, "P15"),

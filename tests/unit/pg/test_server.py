@@ -16,7 +16,10 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.server impor
 
 
 def role(*groups, **attributes):
-    return {"name": "u", "super": False, "replication": False, "bypassrls": False, "member_of": groups, **attributes}
+    return {
+        "name": "u", "super": False, "replication": False, "bypassrls": False, "createrole": False, "passes_on": None,
+        "member_of": groups, **attributes,
+    }
 
 
 @pytest.mark.parametrize("login, may", [
@@ -26,11 +29,24 @@ def role(*groups, **attributes):
     (role("pg_read_all_stats"), {"monitor"}),
     (role("pg_read_all_settings"), set()),
     (role(replication=True, bypassrls=True), {"replication", "bypassrls"}),
-    (role(super=True), {"superuser", "administrator", "replication", "monitor", "bypassrls"}),
+    (role(super=True), {"superuser", "administrator", "replication", "monitor", "bypassrls", "replication_logins"}),
 ])
 def test_r29_membership_in_rdss_roles_counts_as_the_attribute(login, may):
-    told = rights(login)
+    told = rights(login, 160000)
     assert {name for name, value in told.items() if value is True} == may
+
+
+@pytest.mark.parametrize("version_num, attributes, may", [
+    (160000, {"createrole": True, "replication": True}, True), (160000, {"createrole": True}, False),
+    (160000, {"replication": True}, False), (150000, {"createrole": True, "replication": True}, False),
+    (150000, {"super": True}, True), (150000, {"createrole": True, "passes_on": False}, True),
+    (160000, {"createrole": True, "passes_on": True}, True), (160000, {"createrole": True, "passes_on": False}, False),
+    # What the attribute is on PostgreSQL, the role is on RDS.
+    (160000, {"createrole": True, "passes_on": False, "replication": True}, False),
+    (150000, {"passes_on": True}, False),
+])
+def test_p26_r29_who_may_make_logins_that_replicate(version_num, attributes, may):
+    assert rights(role(**attributes), version_num)["replication_logins"] is may
 
 
 @pytest.mark.parametrize("value, libraries", [
