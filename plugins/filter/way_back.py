@@ -14,8 +14,9 @@ def way_back_databases(server, wanted=()):
     return way_back.databases(server, wanted or ())
 
 
-def way_back_findings(server, name, wanted, tried=(), token=False, databases=(), insisted=True):
-    return [one.as_dict() for one in way_back.findings(wanted, name, server, tried, token, databases, insisted)]
+def way_back_findings(server, name, wanted, tried=(), token=False, databases=(), insisted=True, own_login=False):
+    found = way_back.findings(wanted, name, server, tried, token, databases, insisted, own_login)
+    return [one.as_dict() for one in found]
 
 
 def slot_name(migration, database):

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._findings import Finding, blocker, from_dicts, judge, warning
 from .._logical.selection import NOT_USERS
+from .._pg.logins import CURE
 
 # The journal's entry: its ``now`` names the databases, and is null without a way back.
 EVENT = "way_back"
@@ -28,13 +29,13 @@ def databases(server: Mapping[str, Any] | None, wanted: Sequence[str] = ()) -> l
 
 def findings(
     wanted: bool, named: str, server: Mapping[str, Any] | None, tried: Iterable[Mapping[str, Any]], token: bool,
-    names: Sequence[str], insisted: bool = True,
+    names: Sequence[str], insisted: bool = True, own_login: bool = False,
 ) -> list[Finding]:
     """What stands in the way of a way back, by what was found on the source (P2, P25, P31, P58).
 
     Only where it is ``insisted`` on does that stop anything. ``tried`` are results of the modules that prepare it, run
     in check mode: one with a message has failed. ``token``: the target's login has no password that lasts; ``names``:
-    the databases.
+    the databases; ``own_login``: the subscriptions are to have logins of their own, as roles travel with the copy.
     """
     if not wanted:
         return [warning(
@@ -52,7 +53,13 @@ def findings(
             "give replica_way_back_connection with user and password", "P25",
         ))
     said += [_failed(result) for result in tried if result.get("msg")]
-    return [_said(named, *each, insisted) for each in said] + _left_behind(server)
+    found = [_said(named, *each, insisted) for each in said] + _left_behind(server)
+    if own_login and server and not server["login"]["replication_logins"]:
+        found.append(warning(
+            "replication-login-shared", server["login"]["name"], "it may not make a login that replicates, so the way "
+            "back's connection will have its own password", f"{CURE} replica_way_back_connection", "P23",
+        ))
+    return found
 
 
 def _said(named: str, why: str, cure: str, fact: str, insisted: bool) -> Finding:

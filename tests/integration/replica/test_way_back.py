@@ -32,6 +32,8 @@ PUBLICATIONS = "SELECT pubname FROM pg_publication"
 SUBSCRIPTIONS = "SELECT subname, subenabled FROM pg_subscription"
 DDL = "SET transaction_read_only = off; ALTER TABLE crm.customers ADD COLUMN IF NOT EXISTS nick text"
 DELETE = {"replica_old_source": "delete"}
+CARRIED = "SELECT substring(subconninfo FROM 'user=([a-z0-9_]+)') FROM pg_subscription"
+LOGINS = "SELECT rolname FROM pg_roles WHERE rolname ~ '^cloudpg_'"
 SCHEMA = "SELECT nspname FROM pg_namespace WHERE nspname = 'cloudpg_migration'"
 
 
@@ -105,6 +107,8 @@ def tell(told: Story) -> Story:
     assert told.run("preflight, replicate", both, "replicate").rc == 0, told.runs["replicate"].failed
     assert told.run("cutover", both, "cutover").rc == 0, told.runs["cutover"].failed
     told.seen["slots"] = told.ask(told.back, "target", SLOTS)
+    told.seen["carried"] = told.ask(told.back, "source", CARRIED)
+    told.seen["logins"] = [told.ask(told.back, side, LOGINS) for side in ("source", "target")]
     told.seen["publications"] = [told.ask(told.back, side, PUBLICATIONS) for side in ("source", "target")]
     told.run("status", both, "open")
     told.seen["ids"] = [told.write("there")]
@@ -167,6 +171,11 @@ def test_r17_what_is_kept_is_the_targets_own_from_after_the_promotion(story):
     assert story.seen["publications"] == [[("cloudpg_back_back",)]] * 2, "it travelled with the copy"
 
 
+def test_p23_r29_the_source_follows_by_a_login_made_for_it_on_the_target(story):
+    own = [(f"cloudpg_back_back_{OWNER}",)]
+    assert story.seen["carried"] == own and story.seen["logins"] == [[], own]
+
+
 def test_p25_what_is_written_on_the_target_is_on_the_closed_source(story):
     assert story.seen["open"]["doors"] == {"back-rds": [], "back-aurora-1": ["application", "controller"]}
     status = story.runs["open"].custom["cloudpg_status"]["back"]
@@ -227,6 +236,7 @@ def test_nothing_of_the_way_back_is_left_on_either_side(story):
     for side in ("source", "target"):
         assert story.ask(story.back, side, SLOTS) == story.ask(story.back, side, SUBSCRIPTIONS) == []
         assert story.ask(story.back, side, PUBLICATIONS) == story.ask(story.back, side, SCHEMA) == []
+        assert story.ask(story.back, side, LOGINS) == []
 
 
 def test_what_was_led_back_goes_no_further(story):
@@ -266,4 +276,5 @@ def test_p13_finish_keeps_nothing_for_a_source_that_is_dead(story):
     assert run.rc == 0, run.failed
     assert any("stays there" in task.msg for task in run.of("gone"))
     assert story.ask(story.gone, "target", SLOTS) == story.ask(story.gone, "target", PUBLICATIONS) == []
+    assert story.ask(story.gone, "target", LOGINS) == []
     assert groups_of(story.gone.cluster) == {story.gone.estate.source.security_group}

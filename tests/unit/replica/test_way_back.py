@@ -68,6 +68,14 @@ def test_p2_p25_what_stands_in_the_way_is_a_blocker_that_can_be_acknowledged(giv
         assert one.severity == "blocker" and one.acknowledgeable
 
 
+@pytest.mark.parametrize("may, own, said", [(False, True, 1), (True, True, 0), (False, False, 0)])
+def test_p23_a_login_that_cannot_be_made_for_it_is_a_warning(may, own, said):
+    seen = server()
+    seen["login"]["replication_logins"] = may
+    told = way_back.findings(True, "orders", seen, (), False, ["orders"], own_login=own)
+    assert [one.severity for one in told if one.id == "replication-login-shared"] == ["warning"] * said
+
+
 def test_nobody_who_did_not_insist_is_stopped():
     [one] = found(server=server(replication=False), insisted=False)
 
