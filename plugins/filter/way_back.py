@@ -19,6 +19,10 @@ def way_back_findings(server, name, wanted, tried=(), token=False, databases=(),
     return [one.as_dict() for one in found]
 
 
+def way_back_refusal(copy, cluster, owner=None):
+    return way_back.refusal(copy, cluster, owner)
+
+
 def slot_name(migration, database):
     return selection.slot_name(migration, database)
 
@@ -29,4 +33,5 @@ class FilterModule:
             "slot_name": slot_name,
             "way_back_databases": way_back_databases,
             "way_back_findings": way_back_findings,
+            "way_back_refusal": way_back_refusal,
         }

@@ -73,6 +73,7 @@ server:
         - The login and what it may do. Membership in RDS's roles counts as the attribute.
         - The flags are C(superuser), C(administrator), C(replication), C(monitor), C(bypassrls) and
           C(replication_logins), whether it may make logins that replicate.
+        - C(member_of) has the roles whose rights it has, itself among them.
       type: dict
     settings:
       description: Settings that matter to a migration; null for one the server doesn't have or the login may not see.

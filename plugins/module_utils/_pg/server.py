@@ -81,6 +81,7 @@ def rights(role: Mapping[str, Any], version_num: int) -> dict[str, Any]:
         "monitor": role["super"] or bool(groups & {"pg_monitor", "pg_read_all_stats"}),
         "bypassrls": role["super"] or role["bypassrls"],
         "replication_logins": may_make(role, version_num),
+        "member_of": sorted(groups),
     }
 
 

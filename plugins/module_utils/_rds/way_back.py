@@ -62,6 +62,29 @@ def findings(
     return found
 
 
+def refusal(copy: Mapping[str, Any] | None, cluster: str, owner: str | None = None) -> str:
+    """Why the promoted target couldn't keep what is written, by what its login sees on the replica; empty where it can.
+
+    The publications come along, and belong to ``owner``, the source's login (R28, R29).
+    """
+    if copy is None:
+        return ""
+    level, login = copy["settings"]["wal_level"], copy["login"]
+    granted = "on the source, from where it comes along"
+    if level != "logical":
+        why = f"{cluster} has wal_level {level}"
+        cure = "rds.logical_replication=1 in force in its cluster parameter group (see replica_cluster_parameters)"
+    elif not login["replication"]:
+        why = f"{login['name']} may not make replication slots on {cluster}"
+        cure = f"GRANT rds_replication TO {login['name']} {granted}"
+    elif owner and not login["superuser"] and owner not in login["member_of"]:
+        why = f"{login['name']} of {cluster} isn't a member of {owner}, to whom what is published belongs"
+        cure = f"GRANT {owner} TO {login['name']} {granted}, or one login for both sides"
+    else:
+        return ""
+    return f"{why}, so there can be no way back. Cure: {cure}, or replica_way_back=false."
+
+
 def _said(named: str, why: str, cure: str, fact: str, insisted: bool) -> Finding:
     reason = f"no way back can be prepared: {why}"
     if insisted:

@@ -37,6 +37,26 @@ def found(**given):
     )
 
 
+def copy(level="logical", replication=True, superuser=False, member_of=("migrator",)):
+    login = {"name": "migrator", "replication": replication, "superuser": superuser, "member_of": list(member_of)}
+    return {"settings": {"wal_level": level}, "login": login}
+
+
+@pytest.mark.parametrize("seen, owner, said", [
+    (None, "migrator", ""),
+    (copy(), "migrator", ""),
+    (copy(), None, ""),
+    (copy(member_of=["migrator", "dba"]), "dba", ""),
+    (copy(superuser=True), "dba", ""),
+    (copy("replica"), "migrator", "wal_level replica"),
+    (copy(replication=False), "migrator", "GRANT rds_replication TO migrator on the source"),
+    (copy(), "dba", "GRANT dba TO migrator on the source"),
+])
+def test_r28_r29_a_target_that_could_not_keep_what_is_written_is_told_from_the_replica(seen, owner, said):
+    told = way_back.refusal(seen, "orders-aurora", owner)
+    assert bool(told) == bool(said) and said in told
+
+
 @pytest.mark.parametrize("seen, wanted, expected", [
     (None, (), []),
     (server(*map(database, ["billing", "orders", "postgres", "rdsadmin", "template1"])), (), ["billing", "orders"]),
