@@ -165,7 +165,8 @@ def groups_of(thing: dict[str, Any]) -> set[str]:
 
 def lease_of(stand: Stand) -> str:
     """The newest generation's: those before it are of no account."""
-    family = families(stand)
+    # One that lets in PlanetScale's imports is no generation of the lock.
+    family = {name: tags for name, tags in families(stand).items() if name.rpartition("-")[2].isdigit()}
     newest = max(family, key=lambda name: int(name.rpartition("-")[2]), default=None)
     return family[newest].get("cloudpg:lease", "") if newest else ""
 
