@@ -154,7 +154,8 @@ class Fence:
 
     def plan_close(self, ending: int = 0) -> Plan:
         """What closing would do."""
-        return fence.plan_close(self.doors(), self.kept(), ending)
+        own = self.fetching()
+        return fence.plan_close(self.doors(), self.kept() - own, ending, own)
 
     def preflight(self) -> None:
         """Raise PgError for what would make the fence fail: to be asked while nobody is held up yet."""

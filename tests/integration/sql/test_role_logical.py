@@ -213,7 +213,10 @@ def test_a_second_run_changes_nothing_and_status_shows_every_database(story):
 
 
 def test_p25_status_moves_the_slots_that_wait(story):
-    moved = [task.result["moved"] for task in story["again"].of("moving") if "Move on the slots" in task.name]
+    moved = [
+        task.result["moved"] for task in story["again"].of("moving")
+        if "Move on the slots" in task.name and not task.result.get("skipped")
+    ]
     assert [(one["side"], one["slot"]) for one in moved[-1]] == [
         ("target", "cloudpg_moving_back_lcrm"), ("target", "cloudpg_moving_back_lshop"),
     ]
