@@ -78,8 +78,10 @@ def judge(findings: Iterable[Finding], acknowledged: Sequence[str] = ()) -> Verd
     return Verdict(tuple(blockers), tuple(warnings), tuple(accepted), tuple(sorted(wanted - hit)))
 
 
-# What an earlier task of the same play makes can't be there in check mode.
-_MADE_EARLIER = frozenset({"publication-missing", "slot-missing", "tables-missing", "target-table-missing"})
+# What an earlier task of the same play makes can't be there in check mode, nor is what it removes gone.
+_MADE_EARLIER = frozenset({
+    "publication-missing", "slot-missing", "tables-missing", "target-table-missing", "table-still-published",
+})
 
 
 def in_the_way(findings: Iterable[Finding], check_mode: bool) -> list[Finding]:

@@ -141,6 +141,7 @@ queries:
 from ansible.module_utils.basic import AnsibleModule
 
 from ansible_collections.cloudpg.migration.plugins.module_utils._errors import MigrationError
+from ansible_collections.cloudpg.migration.plugins.module_utils._findings import in_the_way
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical import identity, tables
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.identity_work import Operations
 from ansible_collections.cloudpg.migration.plugins.module_utils._logical.results import (
@@ -175,7 +176,7 @@ def converge(params, check_mode):
         meant = wanted.of(there, "tables", session.where)
         Selection(params["indexes"]).of(meant, "indexes", session.where)
         plan, findings, settled = planned(params, session, there, meant)
-        refuse_blockers([one for one in findings if one.id in identity.IMPOSSIBLE])
+        refuse_blockers(in_the_way([one for one in findings if one.id in identity.IMPOSSIBLE], check_mode))
         operations = Operations(session, params["migration"], params["wait_timeout"])
         if not check_mode:
             journal.forget(session, params["migration"], settled)

@@ -48,11 +48,9 @@ class Door:
     def roles(self) -> set[str]:
         return {grant.role for grant in self.grants}
 
-    def closed_but_for(self, kept: Collection[str], spared: Collection[str] = ()) -> bool:
-        """Whether nobody else may connect, and everybody kept may; the spared may where they could before."""
-        return (
-            set(kept) <= self.roles() <= {*kept, *spared} and self.read_only == "on" and self.login_read_only == "off"
-        )
+    def closed_but_for(self, kept: Collection[str]) -> bool:
+        """Whether nobody else may connect, and everybody kept may."""
+        return self.roles() == set(kept) and self.read_only == "on" and self.login_read_only == "off"
 
     def as_dict(self, without: Collection[str] = ()) -> dict[str, Any]:
         """As data, without the grants of roles that come and go with the migration."""
@@ -103,16 +101,13 @@ def obstacles(doors: Iterable[Door], login: str) -> None:
             )
 
 
-def closing(door: Door, kept: Collection[str], spared: Collection[str] = ()) -> Change | None:
-    """What closes a database but for the kept logins; None when it is closed already.
-
-    The ``spared`` come to one database each: none of them is let in where it wasn't.
-    """
-    if door.closed_but_for(kept, spared):
+def closing(door: Door, kept: Collection[str]) -> Change | None:
+    """What closes a database but for the kept logins; None when it is closed already."""
+    if door.closed_but_for(kept):
         return None
     return Change(
         door.name, tuple((role, False) for role in sorted(set(kept) - door.roles())),
-        tuple(sorted(door.roles() - {*kept, *spared})), "on", "off",
+        tuple(sorted(door.roles() - set(kept))), "on", "off",
     )
 
 
@@ -130,9 +125,15 @@ def opening(door: Door, was: Mapping[str, Any], roles: Collection[str], spared: 
     )
 
 
-def plan_close(doors: Sequence[Door], kept: Collection[str], ending: int, spared: Collection[str] = ()) -> Plan:
-    """One step for all databases of a server, and one for the sessions that have to end."""
-    changes = [change for door in doors if (change := closing(door, kept, spared))]
+def plan_close(
+    doors: Sequence[Door], kept: Collection[str], ending: int, fetching: Mapping[str, Collection[str]] | None = None,
+) -> Plan:
+    """One step for all databases of a server, and one for the sessions that have to end.
+
+    ``fetching`` has the replication logins that come to one database each.
+    """
+    own = fetching or {}
+    changes = [change for door in doors if (change := closing(door, {*kept, *own.get(door.name, ())}))]
     steps = []
     if changes:
         names = ", ".join(change.database for change in changes)
