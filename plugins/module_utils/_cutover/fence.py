@@ -133,16 +133,18 @@ def plan_close(
     ``fetching`` has the replication logins that come to one database each.
     """
     own = fetching or {}
-    changes = [change for door in doors if (change := closing(door, {*kept, *own.get(door.name, ())}))]
+    spared = {door.name: sorted({*kept, *own.get(door.name, ())}) for door in doors}
+    changes = [change for door in doors if (change := closing(door, spared[door.name]))]
     steps = []
     if changes:
         names = ", ".join(change.database for change in changes)
-        steps.append(Step("close", f"close {names} to everybody but {', '.join(sorted(kept))}", {"changes": changes}))
+        logins = sorted({login for change in changes for login in spared[change.database]})
+        steps.append(Step("close", f"close {names} to everybody but {', '.join(logins)}", {"changes": changes}))
     if ending:
         steps.append(Step("end", f"end {ending} sessions"))
     return Plan(tuple(steps), _shown(doors), {
-        door.name: {"connect": [[role, False] for role in sorted(kept)], "read_only": "on", "login_read_only": "off"}
-        for door in doors
+        name: {"connect": [[role, False] for role in logins], "read_only": "on", "login_read_only": "off"}
+        for name, logins in spared.items()
     })
 
 

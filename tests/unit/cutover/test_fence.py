@@ -38,8 +38,10 @@ def test_p29_closing_leaves_the_migrations_logins_and_nobody_else(now, kept, cha
 
 def test_p29_a_login_that_fetches_changes_comes_to_its_own_database_alone():
     own = {"shop": {"fetch"}, "crm": {"fetch_crm"}}
-    [change] = fence.plan_close([AS_MADE], {"mover"}, 0, own).steps[0].args["changes"]
-    assert change.grant == (("fetch", False), ("mover", False))
+    plan = fence.plan_close([AS_MADE], {"mover"}, 0, own)
+    assert plan.steps[0].args["changes"][0].grant == (("fetch", False), ("mover", False))
+    assert plan.steps[0].sentence == "close shop to everybody but fetch, mover"
+    assert plan.after["shop"]["connect"] == [["fetch", False], ["mover", False]]
     closed = door(("mover", False), ("fetch", False), read_only="on", login_read_only="off")
     assert fence.plan_close([closed], {"mover"}, 0, own).steps == ()
 
