@@ -88,12 +88,8 @@ class Apart(Cutover):
         timeline.begin()
         deadline = timeline.until
         self.line.until = deadline + timeline.undo / 8
-        if stand.poolers and self.fencing:
-            with step("pause"):
-                for pooler in stand.poolers:
-                    stand.alive()
-                    pooler.pause(self.line.left())
         if self.fencing:
+            self.pause(stand)
             with step("fence"):
                 fence.close(**self._closing)
         with step("prove"):
@@ -105,9 +101,4 @@ class Apart(Cutover):
             stand.read_numbers(write=True)
         with step("check"):
             fence.empty(self._clock())
-        with step("open"):
-            self.arm(False)
-            self.open(stand)
-        timeline.returnable, self.line.until = False, None
-        self.forward(stand)
-        return row.OPENED
+        return self.hand_over(stand)

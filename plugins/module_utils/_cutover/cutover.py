@@ -149,11 +149,7 @@ class Cutover:
         deadline = timeline.until
         # Steps that see the deadline come can say what they wait for; an answer that doesn't come can't.
         self.line.until = deadline + timeline.undo / 8
-        if stand.poolers:
-            with step("pause"):
-                for pooler in stand.poolers:
-                    stand.alive()
-                    pooler.pause(self.line.left())
+        self.pause(stand)
         with step("fence"):
             fence.close(**self._closing)
         with step("prove"):
@@ -175,10 +171,22 @@ class Cutover:
         with step("check"):
             fence.empty(self._clock())
             drain.nothing_since(stand.source.sessions, deadline)
-        with step("open"):
+        return self.hand_over(stand)
+
+    def pause(self, stand: Stand) -> None:
+        """Hold the poolers' clients, where there are poolers."""
+        if stand.poolers:
+            with self.timeline.step("pause"):
+                for pooler in stand.poolers:
+                    stand.alive()
+                    pooler.pause(self.line.left())
+
+    def hand_over(self, stand: Stand) -> str:
+        """The point of no return, and what follows it."""
+        with self.timeline.step("open"):
             self.arm(False)
             self.open(stand)
-        timeline.returnable, self.line.until = False, None
+        self.timeline.returnable, self.line.until = False, None
         self.forward(stand)
         return row.OPENED
 
