@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rounds of whole paths with a way back: there, back again, there for good, each killed on its way."""
+"""Rounds of whole paths: there and back again, killed on the way; and a pooler that can't be held."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ JOURNEYS: dict[str, tuple[ModuleType, Sequence[tuple[str, int]]]] = {
     "replica": (path_replica, (("migrate", 0), ("rollback", 16))),
     "planetscale": (path_planetscale, (("replicate", 12), ("cutover", 8), ("rollback", 8), ("cutover", 4))),
 }
-LAST = "finish"
-HOLD_BACK = "SELECT pg_current_xact_id()"
+LAST = ("finish", 6)
+HOLDING = "SELECT pg_current_xact_id()"  # in a transaction that stays open
 
 
-def journey_round(path: ModuleType, legs: Sequence[tuple[str, int]], last: int, seed: int) -> Play:
-    """The playbooks one after the other, killed on their way; then the ledger's word, and ``last`` kills of finish."""
+def journey_round(path: ModuleType, legs: Sequence[tuple[str, int]], seed: int) -> Play:
+    """The playbooks one after the other, killed on their way; then the ledger's word, and kills of finish."""
 
     def play(say: Say, evidence: Path) -> list[Row]:
         dice = random.Random(seed)
@@ -58,7 +58,7 @@ def journey_round(path: ModuleType, legs: Sequence[tuple[str, int]], last: int, 
             else:
                 wrong, figures = judge_served(stand, runs, legs[-1][0])
                 if not wrong:
-                    wrong = _leg(stand, LAST, last, dice, rows, runs, say) or again(stand, LAST)
+                    wrong = _leg(stand, *LAST, dice, rows, runs, say) or again(stand, LAST[0])
             return judged(rows, stand, runs, wrong, figures, evidence)
 
     return play
@@ -97,7 +97,7 @@ def held_round() -> Play:
             run = begin(stand, "cutover", halt=boundary)
             reached = run.await_boundary(boundary)
             with closing(psycopg2.connect(stand.dsn(stand.pooler.address, stand.pooler.port))) as client:
-                client.cursor().execute(HOLD_BACK)
+                client.cursor().execute(HOLDING)
                 run.let_go()
                 code = run.wait()
                 stand.await_commits(20)
@@ -118,7 +118,7 @@ def held_round() -> Play:
 def path_plays(seed: int) -> list[tuple[str, Play]]:
     """Name and play of each round."""
     return [
-        *((f"path {name}", journey_round(path, legs, 6, seed * 1000 + number))
+        *((f"path {name}", journey_round(path, legs, seed * 1000 + number))
           for number, (name, (path, legs)) in enumerate(JOURNEYS.items(), 1)),
         ("path held pooler", held_round()),
     ]
