@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import importlib
 import json
 import os
@@ -35,8 +36,15 @@ class RunningModule:
     def text(self) -> str:
         """All that it said, once it has ended however it ended."""
         with os.fdopen(self.output, errors="replace") as pipe:
-            said = pipe.read()
-        os.waitpid(self.pid, 0)
+            try:
+                said = pipe.read()
+            except BaseException:
+                # Whoever waits has lost patience: where does it hang?
+                self.send(signal.SIGABRT)
+                print(f"{self.name} was stopped here:\n{pipe.read()[-20000:]}")
+                raise
+            finally:
+                os.waitpid(self.pid, 0)
         return said
 
     def result(self) -> dict[str, Any]:
@@ -65,6 +73,7 @@ def start(
         for number in (1, 2):
             os.dup2(write_end, number)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        faulthandler.enable()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
         basic._ANSIBLE_ARGS = json.dumps({"ANSIBLE_MODULE_ARGS": given}).encode()

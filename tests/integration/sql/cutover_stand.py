@@ -171,6 +171,8 @@ class Clients:
         for thread in self._threads:
             thread.start()
         try:
+            # All are connected before anything is forked: it would inherit the locks of who connects.
+            wait_until(lambda: len({writer for writer, _number in self.acked}) == len(self._threads))
             wait_until(lambda: len(self.acked) > 20)
             yield self
         finally:

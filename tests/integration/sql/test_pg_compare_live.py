@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
@@ -55,26 +55,25 @@ def writing(side):
     """Clients that write all the time; what they run into is raised at the end."""
     stop, errors = threading.Event(), []
 
-    def write():
-        connection = side.connect()
+    def write(connection):
         try:
             with connection.cursor() as cursor:
                 while not stop.wait(0.002):
                     cursor.execute(WRITES)
         except psycopg2.Error as error:
             errors.append(error)
-        finally:
-            connection.close()
 
-    threads = [threading.Thread(target=write) for _writer in range(2)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
+    # Connected before anything is forked: who is forked while another thread connects inherits the locks of that.
+    with closing(side.connect()) as one, closing(side.connect()) as another:
+        threads = [threading.Thread(target=write, args=(connection,)) for connection in (one, another)]
         for thread in threads:
-            thread.join()
+            thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
     assert not errors
 
 

@@ -48,9 +48,10 @@ def test_p11_what_is_written_meanwhile_and_after_arrives_once(pair, run_module):
     source, target = pair(15, 16)
     prepare(source, target, TABLES, ROWS, KEYS)
     stop = threading.Event()
+    # Connected before anything is forked: it would inherit the locks of who connects.
+    connection = source.connect()
 
     def write():
-        connection = source.connect()
         with connection.cursor() as cursor:
             number = 0
             while not stop.is_set():
