@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,17 +29,31 @@ import path_replica  # isort: skip
 
 Say = Callable[[Row], None]
 Play = Callable[[Say, Path], list[Row]]
-# Of each path, in which order its playbooks are run, and how often each is killed. migrate.yml of the path replica is
-# killed in rounds of its own, and after its way back there is nothing to cut over to.
-JOURNEYS: dict[str, tuple[ModuleType, Sequence[tuple[str, int]]]] = {
-    "replica": (path_replica, (("migrate", 0), ("rollback", 16))),
-    "planetscale": (path_planetscale, (("replicate", 12), ("cutover", 8), ("rollback", 8), ("cutover", 4))),
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A path, in which order its playbooks are run and how often each is killed, and what else the inventory says."""
+
+    path: ModuleType
+    legs: Sequence[tuple[str, int]]
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+JOURNEYS = {
+    # migrate.yml of it is killed in rounds of its own, and after its way back there is nothing to cut over to.
+    "replica": Journey(path_replica, (("migrate", 0), ("rollback", 16))),
+    "planetscale": Journey(
+        path_planetscale, (("replicate", 12), ("cutover", 8), ("rollback", 8), ("cutover", 4)),
+    ),
+    # Rows come with the cutover, and there is no way back.
+    "dump": Journey(path_planetscale, (("replicate", 3), ("cutover", 14)), {"planetscale_method": "dump"}),
 }
 LAST = ("finish", 6)
 HOLDING = "SELECT pg_current_xact_id()"  # in a transaction that stays open
 
 
-def journey_round(path: ModuleType, legs: Sequence[tuple[str, int]], seed: int) -> Play:
+def journey_round(journey: Journey, seed: int) -> Play:
     """The playbooks one after the other, killed on their way; then the ledger's word, and kills of finish."""
 
     def play(say: Say, evidence: Path) -> list[Row]:
@@ -46,17 +61,17 @@ def journey_round(path: ModuleType, legs: Sequence[tuple[str, int]], seed: int) 
         rows: list[Row] = []
         runs: list[Run] = []
         figures: dict[str, Any] = {}
-        with standing(path) as stand:
-            for verb, kills in legs:
+        with standing(journey.path, **journey.variables) as stand:
+            for verb, kills in journey.legs:
                 wrong = _leg(stand, verb, kills, dice, rows, runs, say)
-                if not wrong and verb == "replicate" and hasattr(path, "before_cutover"):
-                    path.before_cutover(stand)
+                if not wrong and verb == "replicate" and hasattr(journey.path, "before_cutover"):
+                    journey.path.before_cutover(stand)
                 elif not wrong and verb != "replicate":
                     _lead(stand, verb)
                 if wrong:
                     break
             else:
-                wrong, figures = judge_served(stand, runs, legs[-1][0])
+                wrong, figures = judge_served(stand, runs, journey.legs[-1][0])
                 if not wrong:
                     wrong = _leg(stand, *LAST, dice, rows, runs, say) or again(stand, LAST[0])
             return judged(rows, stand, runs, wrong, figures, evidence)
@@ -118,7 +133,7 @@ def held_round() -> Play:
 def path_plays(seed: int) -> list[tuple[str, Play]]:
     """Name and play of each round."""
     return [
-        *((f"path {name}", journey_round(path, legs, seed * 1000 + number))
-          for number, (name, (path, legs)) in enumerate(JOURNEYS.items(), 1)),
+        *((f"path {name}", journey_round(journey, seed * 1000 + number))
+          for number, (name, journey) in enumerate(JOURNEYS.items(), 1)),
         ("path held pooler", held_round()),
     ]

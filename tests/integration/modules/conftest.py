@@ -10,9 +10,11 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import botocore.loaders
+import botocore.session
 import pytest
 from cloudpg_sandbox.testing import Sandbox, wait_until
 
@@ -28,17 +30,24 @@ UNTIL_TOLD = 100_000
 LOADER = botocore.loaders.create_loader()
 
 
+@cache
+def read_descriptions() -> None:
+    """Have the loader read what a client needs, of each service that modules speak to."""
+    session = botocore.session.Session()
+    session.register_component("data_loader", LOADER)
+    for service in ("cloudwatch", "ec2", "iam", "kms", "rds", "secretsmanager", "sts"):
+        session.create_client(service, "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
+
+
 def start_module(
     name: str, args: dict[str, Any], environment: dict[str, str], check: bool = False, diff: bool = False
 ) -> RunningModule:
     """Run a module's main() in a forked process, with what says where the sandbox is."""
-    for service in ("cloudwatch", "ec2", "rds"):
-        for kind in ("service-2", "endpoint-rule-set-1"):
-            LOADER.load_service_model(service, kind)
+    read_descriptions()
 
     def prepare() -> None:
         os.environ.update(environment)
-        botocore.loaders.create_loader = lambda *_paths: LOADER
+        botocore.session.create_loader = lambda *_paths: LOADER
 
     return forked.start(name, args, check, diff, prepare=prepare)
 
