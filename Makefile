@@ -3,7 +3,10 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# One after the other, but what doesn't get into the other's way and is asked for together.
+ifndef TOGETHER
 .NOTPARALLEL:
+endif
 
 PYTHON ?= python3
 BUILD := build
@@ -32,8 +35,7 @@ demo: .venv/.ready $(LINK) pgbouncer  ## a whole migration on this machine: sand
 	@python extensions/demo
 
 test: .venv/.ready $(LINK) pgbouncer  ## lint, sanity, molecule, then all tests (under 15 minutes on 2 cores)
-	@$(MAKE) --no-print-directory lint
-	@$(MAKE) --no-print-directory sanity
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync TOGETHER=yes lint sanity
 	@$(MAKE) --no-print-directory molecule
 	@$(MAKE) --no-print-directory pytest
 
