@@ -35,8 +35,8 @@ demo: .venv/.ready $(LINK) pgbouncer  ## a whole migration on this machine: sand
 	@python extensions/demo
 
 test: .venv/.ready $(LINK) pgbouncer  ## lint, sanity, molecule, then all tests (under 15 minutes on 2 cores)
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync TOGETHER=yes lint sanity
-	@$(MAKE) --no-print-directory molecule
+	@echo "== lint, sanity and molecule beside each other: some minutes, then what each has said"
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync TOGETHER=yes lint sanity molecule
 	@$(MAKE) --no-print-directory pytest
 
 # antsibull-docs copies what it thinks git knows: without the ceiling it takes .venv for a part of the checkout.
