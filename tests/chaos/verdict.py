@@ -28,8 +28,9 @@ def judge_open(stand: Stand, runs: Sequence[Run], *, crashed: bool = False) -> t
     cluster = describe_cluster(stand)
     if cluster is None:
         return [f"there is no cluster {stand.cluster}"], {}
-    if groups_of(cluster) != {stand.source.security_group}:
-        wrong.append(f"the target's groups are {groups_of(cluster)}, not {stand.source.security_group}")
+    # By the migration's own group the source reaches the target, as long as there is a way back.
+    if (groups := groups_of(cluster) - own_groups(stand)) != {stand.source.security_group}:
+        wrong.append(f"the target's groups are {groups}, not {stand.source.security_group}")
     instance = describe_source(stand)
     if instance and stand.source.security_group in groups_of(instance):
         wrong.append("the source is open beside the target")
@@ -173,12 +174,20 @@ def lease_of(stand: Stand) -> str:
 
 def families(stand: Stand) -> dict[str, dict[str, str]]:
     """The migration's security groups: their tags by name."""
-    found = stand.sandbox.client("ec2").describe_security_groups(
+    return {
+        group["GroupName"]: {tag["Key"]: tag["Value"] for tag in group.get("Tags", [])} for group in _family(stand)
+    }
+
+
+def own_groups(stand: Stand) -> set[str]:
+    """The identifiers of the migration's security groups."""
+    return {group["GroupId"] for group in _family(stand)}
+
+
+def _family(stand: Stand) -> list[dict[str, Any]]:
+    return stand.sandbox.client("ec2").describe_security_groups(
         Filters=[{"Name": "group-name", "Values": [f"cloudpg-{stand.name}-*"]}]
     )["SecurityGroups"]
-    return {
-        group["GroupName"]: {tag["Key"]: tag["Value"] for tag in group.get("Tags", [])} for group in found
-    }
 
 
 def judge_finished(stand: Stand, runs: Sequence[Run], extra: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
