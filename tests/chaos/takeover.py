@@ -39,7 +39,9 @@ def TURNS(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str
     chosen = [*changing, *dice.sample(within, min(len(within), 4))]
     points = sorted(chosen, key=lambda point: (point.place, point.after_ms or 0))
     count = -(-len(points) // SLEEPERS)
-    late = [point for point in changing if point.place > 60]
+    # Once the target is open there is a way back or a refusal, which is what other rounds are about.
+    opened = next(place for place, entry in enumerate(trace) if "cutover | open" in entry["boundary"])
+    late = [point for point in changing if 60 < point.place < opened]
     return [(points[start::count], "migrate") for start in range(count)] + [
         ([point], "rollback") for point in dice.sample(late, min(2, len(late)))
     ]
