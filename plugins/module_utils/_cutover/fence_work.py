@@ -154,8 +154,9 @@ class Fence:
 
     def plan_close(self, ending: int = 0) -> Plan:
         """What closing would do."""
-        own = {name: self._there(names.logins(self.migration, [name])) for name in self.databases}
-        return fence.plan_close(self.doors(), self.kept() - self.fetching(), ending, own)
+        fetching = self.fetching()
+        own = {name: fetching.intersection(names.logins(self.migration, [name])) for name in self.databases}
+        return fence.plan_close(self.doors(), self.kept() - fetching, ending, own)
 
     def preflight(self) -> None:
         """Raise PgError for what would make the fence fail: to be asked while nobody is held up yet."""
