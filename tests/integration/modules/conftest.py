@@ -35,7 +35,7 @@ def read_descriptions() -> None:
     """Have the loader read what a client needs, of each service that modules speak to."""
     session = botocore.session.Session()
     session.register_component("data_loader", LOADER)
-    for service in ("cloudwatch", "ec2", "iam", "kms", "rds", "secretsmanager", "sts"):
+    for service in ("cloudwatch", "ec2", "rds"):
         session.create_client(service, "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
 
 
