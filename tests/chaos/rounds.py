@@ -24,7 +24,7 @@ from runs import Run, begin, finish
 from sql_moves import move_plays
 from sql_rounds import sql_plays
 from stand import OUTAGE, Stand, standing
-from takeover import GIVE_BACK, TURNS, take_turns
+from takeover import GIVE_BACK, take_turns, turns
 from verdict import TAKE_OVER, judge_finished, judge_open, judge_rolled_back, judged
 
 Say = Callable[[Row], None]
@@ -192,10 +192,10 @@ def around_rounds(name: str, list_of: Sequence[Sequence[Disturbance]], thorough:
 
 # All of them
 
-def takeover_round(turns: Sequence[Point], rival: str) -> Callable[[Say, Path], list[Row]]:
+def takeover_round(points: Sequence[Point], rival: str) -> Callable[[Say, Path], list[Row]]:
     def play(say: Say, evidence: Path) -> list[Row]:
         with standing() as stand:
-            rows, runs, wrong = take_turns(stand, turns, rival, say)
+            rows, runs, wrong = take_turns(stand, points, rival, say)
             figures: dict[str, Any] = {}
             if not wrong:
                 judge = judge_open if rival == "migrate" else judge_rolled_back
@@ -235,8 +235,8 @@ def replica_rounds(trace: list[dict[str, Any]], kills: int, seed: int) -> list[R
           for number, until in enumerate((None, DRAIN, CHECK), 1)),
         *(Round(f"finish {old}", finish_round(old, 6, seed + number))
           for number, old in enumerate(("keep", "delete"), 1)),
-        *(Round(f"takeover {number:02}", takeover_round(turns, rival))
-          for number, (turns, rival) in enumerate(TURNS(trace, seed), 1)),
+        *(Round(f"takeover {number:02}", takeover_round(points, rival))
+          for number, (points, rival) in enumerate(turns(trace, seed), 1)),
         *around_rounds("network", disturbances.NETWORK),
         *around_rounds("server", disturbances.SERVERS),
         *around_rounds("timeout", disturbances.TIMEOUTS),

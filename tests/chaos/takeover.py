@@ -24,7 +24,7 @@ READS = ("Describe", "List", "Get")
 SLEEPERS = 8  # in a round
 
 
-def TURNS(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str]]:
+def turns(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str]]:
     """Where runs fall asleep, and which verb takes over: every boundary before a change, moments in the modules."""
     dice = random.Random(seed)
     first = next(place for place, entry in enumerate(trace) if HOLD in entry["boundary"])
@@ -40,8 +40,11 @@ def TURNS(trace: list[dict[str, Any]], seed: int) -> list[tuple[list[Point], str
     points = sorted(chosen, key=lambda point: (point.place, point.after_ms or 0))
     count = -(-len(points) // SLEEPERS)
     # Once the target is open there is a way back or a refusal, which is what other rounds are about.
-    opened = next(place for place, entry in enumerate(trace) if "cutover | open" in entry["boundary"])
-    late = [point for point in changing if 60 < point.place < opened]
+    closed, opened = (
+        next(place for place, entry in enumerate(trace) if step in entry["boundary"])
+        for step in ("cutover | close", "cutover | open")
+    )
+    late = [point for point in changing if closed <= point.place < opened]
     return [(points[start::count], "migrate") for start in range(count)] + [
         ([point], "rollback") for point in dice.sample(late, min(2, len(late)))
     ]

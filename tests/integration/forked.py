@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,12 +40,15 @@ class RunningModule:
             try:
                 said = pipe.read()
             except BaseException:
-                # Whoever waits has lost patience: where does it hang?
-                self.send(signal.SIGABRT)
-                print(f"{self.name} was stopped here:\n{pipe.read()[-20000:]}")
-                raise
-            finally:
+                # Whoever waits has lost patience: where does it hang? It may be asleep; a child may hold the pipe.
+                for number in (signal.SIGABRT, signal.SIGCONT):
+                    self.send(number)
                 os.waitpid(self.pid, 0)
+                os.set_blocking(self.output, False)
+                with suppress(BlockingIOError):
+                    print(f"{self.name} was stopped here:\n{os.read(self.output, 1 << 16).decode(errors='replace')}")
+                raise
+            os.waitpid(self.pid, 0)
         return said
 
     def result(self) -> dict[str, Any]:
