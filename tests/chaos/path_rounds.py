@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Rounds of whole paths: there and back again, killed on the way; and a pooler that can't be held."""
+"""Rounds of whole paths: there and back again, killed on the way or with servers that restart; a pooler not held."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from points import MOVE, thirds
 from report import Row
 from runs import Run, begin, finish
 from stand import Stand, standing
-from verdict import again, judge_served, judged
+from verdict import TAKE_OVER, again, judge_served, judged
 import path_logical  # isort: skip
 import path_planetscale  # isort: skip  beside the checkout's extensions, not installed
 import path_replica  # isort: skip
@@ -52,6 +52,11 @@ JOURNEYS = {
     }),
 }
 LAST = ("finish", 6)
+# In which playbook which server of the path planetscale restarts, and whether that is just before the writes move.
+RESTARTS: Sequence[tuple[str, str, bool]] = (
+    ("replicate", "source", False), ("cutover", "target", True), ("rollback", "target", True),
+    ("cutover", "source", True), ("rollback", "source", False), ("cutover", "target", False),
+)
 HOLDING = "SELECT pg_current_xact_id()"  # in a transaction that stays open
 
 
@@ -66,12 +71,9 @@ def journey_round(journey: Journey, seed: int) -> Play:
         with standing(journey.path, **journey.variables) as stand:
             for verb, kills in journey.legs:
                 wrong = _leg(stand, verb, kills, dice, rows, runs, say)
-                if not wrong and verb == "replicate" and hasattr(journey.path, "before_cutover"):
-                    journey.path.before_cutover(stand)
-                elif not wrong and verb != "replicate":
-                    _lead(stand, verb)
                 if wrong:
                     break
+                _lead(stand, verb)
             else:
                 wrong, figures = judge_served(stand, runs, journey.legs[-1][0])
                 if not wrong:
@@ -98,9 +100,65 @@ def _leg(
 
 
 def _lead(stand: Stand, verb: str) -> None:
-    """Whoever goes past the pooler is told where the writes are now, and all of them write again."""
-    stand.lead_direct_clients(stand.sides_after(verb)[0])
-    stand.await_commits(20)
+    """What the owners of the clients do after a playbook.
+
+    Before a cutover they see to their logins; behind one they lead whoever goes past the pooler to where the writes
+    are now, and all of them write again.
+    """
+    if verb == "replicate":
+        getattr(stand.path, "before_cutover", lambda _stand: None)(stand)
+    else:
+        stand.lead_direct_clients(stand.sides_after(verb)[0])
+        stand.await_commits(20)
+
+
+def restart_round(seed: int) -> Play:
+    """There and back, and a server restarts under each run: it goes on, or stops with a message and another ends it."""
+
+    def play(say: Say, evidence: Path) -> list[Row]:
+        dice = random.Random(seed)
+        rows: list[Row] = []
+        runs: list[Run] = []
+        figures: dict[str, Any] = {}
+        with standing(path_planetscale) as stand:
+            for verb, side, moving in RESTARTS:
+                wrong = _restarted(stand, verb, side, moving, dice, rows, runs, say)
+                if wrong:
+                    break
+                _lead(stand, verb)
+            else:
+                wrong, figures = judge_served(stand, runs, RESTARTS[-1][0])
+            return judged(rows, stand, runs, wrong, figures, evidence)
+
+    return play
+
+
+def _restarted(
+    stand: Stand, verb: str, side: str, moving: bool, dice: random.Random, rows: list[Row], runs: list[Run], say: Say
+) -> list[str]:
+    """One playbook, before one of whose tasks a server restarts; what went wrong."""
+    plan = finish(stand, verb, arguments=["--check"])
+    trace = [entry for entry in plan.trace if (MOVE in entry["action"]) == moving]
+    if plan.process.returncode or not trace:
+        return [f"check mode of {verb} failed or moves nothing: {tail(plan)}"]
+    boundary = dice.choice(trace)["boundary"]
+    run = begin(stand, verb, halt=boundary)
+    reached = run.await_boundary(boundary)
+    there = stand.sandbox.control("GET", "status")
+    (server,) = there["servers" if side == "source" else "branches"]
+    stand.sandbox.control("POST", f"servers/{server['identifier']}", {"action": "restart"})
+    run.let_go()
+    code = run.wait()
+    rows.append(Row("restart", verb, boundary, f"fast {side}", reached, f"stopped: {tail(run, 300)}" if code else ""))
+    say(rows[-1])
+    runs += [plan, run]
+    if not code:
+        return []
+    runs.append(finish(stand, verb, extra=TAKE_OVER))
+    return [wrong for wrong, so in (
+        (f"{verb} ended in a traceback: {tail(run)}", "Traceback" in run.output),
+        (f"{verb} doesn't come to its end afterwards: {tail(runs[-1])}", runs[-1].process.returncode),
+    ) if so]
 
 
 def held_round() -> Play:
@@ -137,5 +195,6 @@ def path_plays(seed: int) -> list[tuple[str, Play]]:
     return [
         *((f"path {name}", journey_round(journey, seed * 1000 + number))
           for number, (name, journey) in enumerate(JOURNEYS.items(), 1)),
+        ("path planetscale restarts", restart_round(seed)),
         ("path held pooler", held_round()),
     ]
