@@ -10,10 +10,10 @@ import re
 
 import pytest
 
-from .journey import FORWARD, OTHER
+from .journey import FORWARD, OTHER, STORY
 from .runs import changes
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(STORY)]
 STAGES = ("fresh", "replicating", "open", "finished")
 PLAYS = {FORWARD: ["Preflight", "Replicate", "Cutover"], OTHER: ["Rollback", "Finish", "Status"]}
 

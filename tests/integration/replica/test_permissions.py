@@ -13,10 +13,11 @@ import pytest
 from scenario import OWNER
 
 from .estates import LOGIN, PERMISSIONS, documented
+from .journey import STORY
 from .runs import READS
 from .test_denied import DENIED
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(STORY)]
 STAGES = ("fresh", "replicating", "rolled back", "open", "finished", "deleted")
 # What no way through the verbs comes to by itself; test_denied has it denied, and so knows what it is for.
 SELDOM = {

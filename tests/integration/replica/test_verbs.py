@@ -9,9 +9,10 @@ from __future__ import annotations
 import pytest
 from scenario import OWNER
 
+from .journey import STORY
 from .runs import changes
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(STORY)]
 # Taking the lock (with its door for the controller), renewing its lease and giving it back change no migration.
 LOCK = {
     "ec2:CreateSecurityGroup", "ec2:CreateTags", "ec2:DeleteSecurityGroup", "ec2:AuthorizeSecurityGroupIngress",
