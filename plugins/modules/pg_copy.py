@@ -138,6 +138,12 @@ options:
     description: Seconds to go on trying when a server is gone, counted from the last time that anything went on.
     type: int
     default: 300
+  wait_timeout:
+    description:
+      - Seconds after which the copy is given up; V(0) never gives it up. The module fails, and nothing of it works on.
+      - The tables that are in by then stay in. Those that aren't are like those of a run that was killed, see RV(left).
+    type: int
+    default: 0
 seealso:
   - module: cloudpg.migration.pg_schema
   - module: cloudpg.migration.pg_publication
@@ -262,6 +268,7 @@ def main():
             "throttle": {"type": "dict", "default": {}, "options": throttle, "apply_defaults": True},
             "journal": OPTION,
             "reconnect_timeout": {"type": "int", "default": 300},
+            "wait_timeout": {"type": "int", "default": 0},
         },
         supports_check_mode=True,
     )

@@ -21,7 +21,7 @@ from .observe import Observed, Wish
 from .sessions import Wire, application_name
 from .throttle import Limits
 
-_LEAST = {"max_jobs": 1, "slot_timeout": 1, "reconnect_timeout": 0, "split_above": 0}
+_LEAST = {"max_jobs": 1, "slot_timeout": 1, "reconnect_timeout": 0, "split_above": 0, "wait_timeout": 0}
 
 
 def wish_of(params: Mapping[str, Any]) -> Wish:
@@ -41,6 +41,7 @@ def wish_of(params: Mapping[str, Any]) -> Wish:
         (params["slot"] or made) if params["follow"] else None, params["publication"] or made, params["max_jobs"],
         params["split_above"], params["maintenance_work_mem"], params["indexes"], params["analyze"],
         params["failover"], Limits(**params["throttle"]), params["slot_timeout"], params["reconnect_timeout"],
+        params["wait_timeout"],
     )
 
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from typing import Any
 
-from .._errors import LeaseLost
+from .._errors import LeaseLost, WaitTimeout
 from .._pg.errors import PgError
 from .._pg.hold import KEEP_ALIVE, Hold
 from . import ledger, obstacles, snapshot, throttle
 from .graph import build
 from .observe import Observed, Wish, observe
 from .pool import Pool
-from .progress import Progress
+from .progress import Progress, line
 from .run import BREATH, Crew, Run, until_it_answers
 from .sessions import ConnectionLost, Wire, application_name
 from .snapshot import Keeper, SnapshotLost
@@ -46,6 +46,7 @@ class Engine:
     def __init__(self, wish: Wish, hold: Hold, clock: Callable[[], float] = time.monotonic) -> None:
         self._wish, self._hold, self._clock = wish, hold, clock
         self._name = application_name(wish.migration)
+        self._ends = clock() + wish.wait_seconds if wish.wait_seconds else float("inf")
         self._keeper: Keeper | None = None
         self._run = 0
         self.statements: list[str] = []
@@ -72,7 +73,7 @@ class Engine:
             time.sleep(BREATH)
 
     def carry_out(self) -> Observed:
-        """Copy until all is done that this run can do; what was observed at last. Raises PgError."""
+        """Copy until all is done that this run can do; what was observed at last. Raises PgError and WaitTimeout."""
         deadline = self._clock() + self._wish.patience_seconds
         try:
             while True:
@@ -116,7 +117,13 @@ class Engine:
             ledger.lock(target, self._wish.migration)
 
     def _keep(self, now: bool = False) -> None:
-        """Renew the lease; raises LeaseLost, and ConnectionLost where a server can't be asked."""
+        """Renew the lease; raises LeaseLost, ConnectionLost where a server can't be asked, WaitTimeout at the end."""
+        if self._clock() >= self._ends:
+            raise WaitTimeout(
+                f"wait_timeout ({self._wish.wait_seconds:.0f} s) is over before the copy is done"
+                f"{' (' + line(self.figures) + ')' if self.figures else ''}: nothing of it works on, and what is in "
+                "stays in. Cure: run again with a longer wait_timeout."
+            )
         try:
             if now:
                 self._hold.guard()
@@ -216,7 +223,7 @@ class Engine:
             Run(jobs, crew, progress).carry_out()
             # Between two looks it may have been lost: then nothing can follow what was copied.
             self._look(source)
-        except LeaseLost:
+        except (LeaseLost, WaitTimeout):
             pool.stop()
             self._end_workers(source, target, list(pool.backends))
             raise

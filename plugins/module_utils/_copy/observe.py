@@ -50,7 +50,10 @@ _ENCODING = "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for. ``slot`` None: nothing will follow the copy. ``split_above`` in bytes."""
+    """What was asked for.
+
+    ``slot`` None: nothing will follow the copy. ``split_above`` in bytes. ``wait_seconds`` 0: it may take any time.
+    """
 
     source: Mapping[str, Any]
     target: Mapping[str, Any]
@@ -68,6 +71,7 @@ class Wish:
     limits: Limits = field(default_factory=Limits)
     slot_seconds: float = 300
     patience_seconds: float = 300
+    wait_seconds: float = 0
 
 
 @dataclass(frozen=True)

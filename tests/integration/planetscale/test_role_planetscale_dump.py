@@ -32,6 +32,7 @@ MADE = """
          + (SELECT count(*) FROM pg_replication_slots)
 """
 TABLES = "SELECT count(*) FROM pg_tables WHERE schemaname IN ('sales', 'crm', 'catalog', 'warehouse', 'public')"
+COPYING = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^cloudpg_copy'"
 # True on the source's server, and not on the target's: the rows are refused there.
 SPOIL = """
     CREATE FUNCTION sales.old() RETURNS bool LANGUAGE sql AS
@@ -39,6 +40,15 @@ SPOIL = """
     ALTER TABLE sales.coupons ADD CONSTRAINT spoilt CHECK (sales.old())
 """
 MEND = "ALTER TABLE sales.coupons DROP CONSTRAINT spoilt; DROP FUNCTION sales.old()"
+# Each of the rows takes longer on the target than a whole outage may.
+SLOW = """
+    CREATE FUNCTION sales.old() RETURNS bool LANGUAGE plpgsql AS $$ BEGIN
+        PERFORM pg_sleep(300) WHERE current_setting('server_version_num')::int >= 170000;
+        RETURN true;
+    END $$;
+    ALTER TABLE sales.coupons ADD CONSTRAINT spoilt CHECK (sales.old())
+"""
+OUTAGE = 90
 
 
 class Shop:
@@ -183,6 +193,9 @@ def story(sandbox: Sandbox, cloud: Cloud) -> Iterator[dict[str, Any]]:
         told["spoilt"] = shop.run("cutover")
         told["put back"] = shop.open()
         told["left"] = shop.inside(TABLES)
+        shop.as_owner(f"{MEND}; {SLOW}")
+        told["too slow"] = shop.run("cutover", extra={"migration_max_outage": OUTAGE})
+        told["in time"] = (shop.open(), shop.inside(COPYING))
         shop.as_owner(MEND)
         scenario.await_commits(50)
         kill_in_the_middle(shop)
@@ -258,6 +271,13 @@ def test_s18_a_copy_that_fails_puts_everything_back_and_says_why(story: dict[str
     run, shop = story["spoilt"], story["shop"]
     assert run.rc != 0 and "spoilt" in run.error(shop.name) and "Everything was put back" in run.error(shop.name)
     assert story["put back"] == [True, False]
+
+
+def test_s18_a_copy_that_takes_longer_than_the_outage_may_is_given_up_and_put_back(story: dict[str, Any]) -> None:
+    run, shop = story["too slow"], story["shop"]
+    said = run.error(shop.name)
+    assert run.rc != 0 and "is over before the copy is done" in said and "Everything was put back" in said
+    assert story["in time"] == ([True, False], [0, 0])
 
 
 def test_p17_a_killed_run_is_told_and_the_next_begins_anew(story: dict[str, Any]) -> None:

@@ -226,6 +226,7 @@ def test_a_login_without_rights_is_told_which(simple, run_module):
 @pytest.mark.parametrize(("options", "said"), [
     ({"max_jobs": 0}, "max_jobs"),
     ({"split_above": -1}, "split_above"),
+    ({"wait_timeout": -1}, "wait_timeout"),
     ({"throttle": {"replica_lag": -1}}, "throttle.replica_lag"),
     ({"follow": False, "failover": True}, "failover"),
     ({"tables": ["public.itme"]}, "public.itme"),

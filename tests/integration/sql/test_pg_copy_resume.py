@@ -110,6 +110,21 @@ def test_p55_p56_a_killed_run_keeps_what_is_finished(halfway, run_module, begin_
     assert kept <= 8 - len(told["left"]) and "public.t7" in told["left"]
 
 
+def test_p55_p56_a_copy_that_takes_too_long_is_given_up_and_keeps_what_is_finished(halfway, run_module):
+    source, target = halfway
+    # What this one waits for doesn't end by itself.
+    holder = target.connect("boss")
+    holder.cursor().execute("BEGIN; LOCK TABLE t7 IN SHARE MODE")
+    told = run_module("pg_copy", given(source, target, wait_timeout=15))
+    assert told["failed"] and told["code"] == "wait_timeout" and "wait_timeout (15 s) is over" in told["msg"]
+    assert "/8 tables" in told["msg"] and copied(target) < 8
+    for side in halfway:
+        assert side.query("SELECT query FROM pg_stat_activity WHERE application_name ~ '^cloudpg_copy'") == []
+    holder.close()
+    target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
+    assert "public.t7" in finish(run_module, source, target)["left"]
+
+
 def test_p54_a_restart_of_the_target_loses_no_table_and_no_moment(halfway, begin_module, run_module):
     source, target = halfway
     run = begin_module("pg_copy", given(source, target))
