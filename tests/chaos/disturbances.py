@@ -39,8 +39,8 @@ def nothing(stand: Stand) -> None:
 class Disturbance:
     """``strike`` happens when the run comes to ``halt`` (None: before it starts), ``mend`` when it has ended.
 
-    ``cause`` has to be in the message when the run fails, if it ``may_stop`` at all. ``crash``: writes that were never
-    flushed may be gone. ``far``: the controller comes by ways that can be lost.
+    ``cause`` has to be in the message when the run fails, if it ``may_stop`` at all, or ``must_stop``. ``crash``:
+    writes that were never flushed may be gone. ``far``: the controller comes by ways that can be lost.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Disturbance:
     crash: bool = False
     far: bool = False
     may_stop: bool = True
+    must_stop: bool = False
     settings: dict[str, str] = field(default_factory=dict)
     variables: dict[str, Any] = field(default_factory=dict)
 
@@ -233,10 +234,11 @@ FAULTS = [
                     "promot|waited", variables=HURRY),
     ],
     [
-        Disturbance(f"metrics are {name} behind the fence, without a login", PROVE,
+        Disturbance(f"metrics are {name} from the fence on, without a login", CLOSE,
                     fault(f"{name}_metrics", metric="*"), no_faults, "waited|sample|figure",
-                    variables={**HURRY, **WITHOUT_LOGIN})
-        for name in ("missing", "stale")
+                    variables={**HURRY, **WITHOUT_LOGIN}, must_stop=must_stop)
+        # A figure that is repeated can't be told from a true one, as long as it is a good one.
+        for name, must_stop in (("missing", True), ("stale", False))
     ],
 ]
 

@@ -131,6 +131,8 @@ def disturbed_round(several: Sequence[Disturbance]) -> Callable[[Say, Path], lis
                 say(rows[-1])
                 if run.process.returncode:
                     wrong += complaints(run, what)
+                elif what.must_stop:
+                    wrong.append(f"{what.name}: it went on, and can't have known what it has to know")
             if runs[-1].process.returncode:
                 runs += recover(stand)
             if runs[-1].process.returncode:

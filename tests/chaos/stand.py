@@ -89,6 +89,11 @@ class Stand(Scenario):
         hosts = self.path.target_host(self), self.source.host
         return hosts[::-1] if verb == "rollback" else hosts
 
+    def from_within(self, identifier: str) -> dict[str, Any]:
+        """How to connect to a server past all fences."""
+        [server] = [one for one in self.sandbox.control("GET", "status")["servers"] if one["identifier"] == identifier]
+        return {"host": server["socket"], "port": server["port"], "user": "rdsadmin"}
+
     def pooler_is_held(self) -> bool:
         """Whether PgBouncer holds the clients back."""
         rows = self.pooler_rows("SHOW DATABASES")
