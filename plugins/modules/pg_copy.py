@@ -141,6 +141,7 @@ options:
   wait_timeout:
     description:
       - Seconds after which the copy is given up; V(0) never gives it up. The module fails, and nothing of it works on.
+      - Looking at both sides, with which a copy begins and ends, isn't broken off.
       - The tables that are in by then stay in. Those that aren't are like those of a run that was killed, see RV(left).
     type: int
     default: 0

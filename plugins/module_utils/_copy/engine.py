@@ -83,7 +83,7 @@ class Engine:
                 except (ConnectionLost, SnapshotLost) as error:
                     if before != self._how_far():
                         deadline = self._clock() + self._wish.patience_seconds
-                    if self._clock() >= deadline:
+                    if self._clock() >= min(deadline, self._ends):
                         raise
                     self.restarts += 1
                     self._forget_lost_snapshot(error)
@@ -135,10 +135,15 @@ class Engine:
     def _open(self, address: Mapping[str, Any]) -> Wire:
         return Wire(address, self._wish.database, self._name)
 
+    def _reach(self, address: Mapping[str, Any]) -> Wire:
+        """A connection as soon as the server answers; raises ConnectionLost where it stays away for too long."""
+        patience = min(self._wish.patience_seconds, self._ends - self._clock())
+        return until_it_answers(lambda: self._open(address), patience)
+
     def _attempt(self) -> Observed:
         wish = self._wish
-        source = until_it_answers(lambda: self._open(wish.source), wish.patience_seconds)
-        target = until_it_answers(lambda: self._open(wish.target), wish.patience_seconds)
+        source = self._reach(wish.source)
+        target = self._reach(wish.target)
         try:
             self._keep(now=True)
             ledger.prepare(target)

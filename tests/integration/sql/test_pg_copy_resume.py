@@ -115,14 +115,28 @@ def test_p55_p56_a_copy_that_takes_too_long_is_given_up_and_keeps_what_is_finish
     # What this one waits for doesn't end by itself.
     holder = target.connect("boss")
     holder.cursor().execute("BEGIN; LOCK TABLE t7 IN SHARE MODE")
-    told = run_module("pg_copy", given(source, target, wait_timeout=15))
-    assert told["failed"] and told["code"] == "wait_timeout" and "wait_timeout (15 s) is over" in told["msg"]
+    told = run_module("pg_copy", given(source, target, wait_timeout=25))
+    assert told["failed"] and told["code"] == "wait_timeout" and "wait_timeout (25 s) is over" in told["msg"]
     assert "/8 tables" in told["msg"] and copied(target) < 8
     for side in halfway:
-        assert side.query("SELECT query FROM pg_stat_activity WHERE application_name ~ '^cloudpg_copy'") == []
+        # Its lock is still held: what waits for that was ended, and didn't end by itself.
+        wait_until(lambda side=side: not side.query(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name ~ '^cloudpg_copy'"))
     holder.close()
     target.run("ALTER TABLE t7 DROP CONSTRAINT slow")
     assert "public.t7" in finish(run_module, source, target)["left"]
+
+
+def test_p54_a_server_that_stays_away_is_waited_for_no_longer_than_the_copy_may_take(halfway, begin_module):
+    source, target = halfway
+    run = begin_module("pg_copy", given(source, target, wait_timeout=25, reconnect_timeout=3600))
+    wait_until(lambda: at_work(target), 60)
+    target.server.stop()
+    try:
+        told = run.result()
+    finally:
+        target.server.start()
+    assert told["failed"] and target.address()["host"] in told["msg"]
 
 
 def test_p54_a_restart_of_the_target_loses_no_table_and_no_moment(halfway, begin_module, run_module):
