@@ -8,13 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from typing import Any
-
-try:
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-except ImportError:
-    boto3 = None
 
 from .address import place
 from .errors import PgError
@@ -38,6 +33,8 @@ def login_from_secret(arn: str, text: str) -> dict[str, str]:
 
 
 def _client(address: Mapping[str, Any], service: str) -> Any:
+    import boto3
+
     session = boto3.session.Session(region_name=region_of(address), profile_name=address.get("profile") or None)
     return session.client(service)
 
@@ -50,8 +47,11 @@ def with_login(address: Mapping[str, Any], client: Callable[..., Any] = _client)
     whole = dict(address)
     if not (address.get("secret_arn") or address.get("iam")):
         return whole
-    if boto3 is None:
+    if find_spec("boto3") is None:
         raise PgError("secret_arn and iam need boto3 on the machine the module runs on. Cure: pip install boto3.")
+    # Not at the top: it takes as long as all else that a module imports, and most addresses don't need it.
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         if address.get("iam"):
             whole["sslmode"] = address.get("sslmode") or "require"
