@@ -207,9 +207,10 @@ class Engine:
     def _work(self, seen: Observed, source: Wire, target: Wire) -> None:
         wish = self._wish
         jobs = build(seen.work, wish.split_above, wish.jobs, source.version)
+        most = 0 if wish.memory else self._memory(target)
         setting = Setting(
             wish.source, wish.target, wish.database, wish.migration, self._run,
-            self._keeper.name if self._keeper else None, wish.memory or self._memory(target),
+            self._keeper.name if self._keeper else None, wish.memory or f"{most // 1024}kB", most,
         )
         sizes = {name: table.bytes for name, table in seen.chosen.items()}
         ours = seen.decision.copy | seen.decision.kept
@@ -256,7 +257,7 @@ class Engine:
         self.figures = dict(figures)
         ledger.tell(target, self._wish.migration, figures)
 
-    def _memory(self, target: Wire) -> str:
-        """What an index may be sorted in: as much as all of them together share with shared_buffers."""
+    def _memory(self, target: Wire) -> int:
+        """The bytes an index may be built in: as many as all of them together share with shared_buffers."""
         row = target.row(_SHARED_BUFFERS)
-        return f"{max(row['now'], min(_MOST_MEMORY, row['shared'] // self._wish.jobs)) // 1024}kB"
+        return max(row["now"], min(_MOST_MEMORY, row["shared"] // self._wish.jobs))

@@ -104,8 +104,11 @@ def _index_jobs(
             index, ready = one.index, start
             if one.build:
                 ready = [add(
-                    "statement", index.full_name, start, weight=weights.get(table, 0), shared=frozenset({table}),
-                    details={"sql": index.build, "unless": index.full_name, "what": "index"},
+                    "statement", index.full_name, start, weight=index.bytes, shared=frozenset({table}),
+                    details={
+                        "sql": index.build, "unless": index.full_name, "what": "index",
+                        "sorted": index.bytes if index.is_sorted else None,
+                    },
                 )]
                 built += ready
             if one.constrain:

@@ -38,6 +38,16 @@ class Job:
         return self.kind in READING
 
 
+def helpers(jobs: int, busy: int, waiting: int, reading_left: int) -> int:
+    """Parallel workers for an index that is begun beside ``busy`` others, while ``waiting`` jobs could begin too.
+
+    They cost two fifths more processor time: worth it where processors are left over. So they soon will be for the
+    last job, before whose end the others leave.
+    """
+    last = not reading_left and not waiting
+    return max(0, jobs - busy - waiting - 1, jobs // 2 if last else 0)
+
+
 class Schedule:
     """Hands out jobs whose predecessors have ended, the heaviest first, and knows what is left."""
 
@@ -62,6 +72,11 @@ class Schedule:
     @property
     def over(self) -> bool:
         return self.finished == len(self.jobs)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs could begin, were there workers for them and no locks against them."""
+        return sum(map(len, (*self._ready.values(), self._set_aside)))
 
     def take(self, reading: bool, other: bool) -> Job | None:
         """The next job of a kind that is allowed now: one that reads the source, or one that doesn't."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._pg.errors import PgError
-from .jobs import Job, Schedule
+from .jobs import Job, Schedule, helpers
 from .pool import Pool
 from .progress import Progress
 from .sessions import ConnectionLost
@@ -81,9 +81,9 @@ class Run:
             )
             if job is None:
                 return
-            # Helpers of an index cost two fifths more processor time: worth it only where processors are left over.
-            helpers = max(0, crew.jobs - len(crew.pool.busy) - 1)
-            crew.pool.give(job, self._attempts.get(job.number, 0), helpers)
+            crew.pool.give(job, self._attempts.get(job.number, 0), helpers(
+                crew.jobs, len(crew.pool.busy), self._schedule.waiting, self._reading_left
+            ))
 
     def _take_back(self, job: Job, outcome: str, facts: Mapping[str, Any]) -> None:
         now = self._crew.clock()

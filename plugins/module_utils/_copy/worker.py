@@ -18,6 +18,7 @@ from typing import Any
 from .._errors import MigrationError
 from .._pg.errors import PgError
 from . import ledger
+from .definitions import index_settings
 from .jobs import Job
 from .relay import Relay
 from .sessions import ConnectionLost, Wire, application_name
@@ -36,7 +37,7 @@ _ATTACHED = "SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass
 
 @dataclass(frozen=True)
 class Setting:
-    """What all jobs of a run have in common."""
+    """What all jobs of a run have in common. ``most_memory``: bytes; 0 where ``memory`` is what the user wants."""
 
     source: Mapping[str, Any]
     target: Mapping[str, Any]
@@ -45,6 +46,7 @@ class Setting:
     run: int
     snapshot: str | None
     memory: str
+    most_memory: int = 0
 
 
 def die_with_parent(parent: int) -> None:
@@ -196,8 +198,11 @@ class Worker:
         if attempt and self._is_made(target, job.details):
             return
         if job.details["what"] == "index":
-            target.set({"max_parallel_maintenance_workers": str(helpers)})
-        target.run(job.details["sql"])
+            # In one message they are one transaction, after whose end the session is as it was.
+            settings = index_settings(job.details["sorted"], helpers, self._setting.most_memory)
+            target.run("; ".join([*settings, job.details["sql"]]))
+        else:
+            target.run(job.details["sql"])
 
     @staticmethod
     def _is_made(target: Wire, details: Mapping[str, Any]) -> bool:

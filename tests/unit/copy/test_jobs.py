@@ -15,11 +15,12 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._copy.definition
     Building,
     ForeignKey,
     Index,
+    index_settings,
     missing_foreign_keys,
     missing_indexes,
 )
 from ansible_collections.cloudpg.migration.plugins.module_utils._copy.graph import Work, build, ranges_of
-from ansible_collections.cloudpg.migration.plugins.module_utils._copy.jobs import Job, Schedule
+from ansible_collections.cloudpg.migration.plugins.module_utils._copy.jobs import Job, Schedule, helpers
 from ansible_collections.cloudpg.migration.plugins.module_utils._copy.transfer import Transfer
 
 GIB = 1 << 30
@@ -69,6 +70,57 @@ def test_the_longest_table_goes_first_and_its_indexes_do_not_wait_for_the_others
     schedule.done(first)
     assert said([schedule.take(False, True)]) == ["CREATE INDEX i ON s.big USING btree (a)"]
     assert schedule.take(True, False).subject == "s.small"
+
+
+def test_of_a_tables_indexes_the_biggest_is_begun_first():
+    indexes = [index("s.t", name, bytes=size) for name, size in (("small", 10), ("big", 300), ("middle", 200))]
+    order = all_of(Schedule(build(work(table("s.t", 1000), indexes=indexes, analyze=False), 0, 2, 150000)))
+    assert [job.subject for job in order] == ["s.t", "s.big", "s.middle", "s.small"]
+
+
+@pytest.mark.parametrize(("jobs", "busy", "waiting", "reading_left", "expected"), [
+    (2, 0, 0, 0, 1),
+    (2, 0, 1, 0, 0),
+    (2, 1, 0, 0, 1),
+    (2, 1, 0, 1, 0),
+    (2, 1, 3, 0, 0),
+    (8, 2, 0, 0, 5),
+    (8, 7, 0, 0, 4),
+    (8, 2, 3, 0, 2),
+    (8, 2, 3, 4, 2),
+    (1, 0, 0, 0, 0),
+])
+def test_an_index_has_helpers_where_processors_are_left_over_or_soon_will_be(
+    jobs, busy, waiting, reading_left, expected
+):
+    assert helpers(jobs, busy, waiting, reading_left) == expected
+
+
+@pytest.mark.parametrize(("size", "helping", "most", "memory"), [
+    (10 << 20, 0, GIB, 32 << 20),
+    (10 << 20, 1, GIB, 64 << 20),
+    (16 * GIB, 1, GIB, 128 << 20),
+    (400 * GIB, 0, GIB, GIB),
+    (10 << 20, 3, 64 << 20, 64 << 20),
+    (None, 1, GIB, None),
+    (16 * GIB, 1, 0, None),
+], ids=["small", "small with a helper", "big", "huge", "no more than there is", "not sorted", "the user's own"])
+def test_an_index_is_sorted_in_no_more_memory_than_it_takes(size, helping, most, memory):
+    parallel, *rest = index_settings(size, helping, most)
+    assert parallel == f"SET LOCAL max_parallel_maintenance_workers = {helping}"
+    assert rest == ([] if memory is None else [f"SET LOCAL maintenance_work_mem = '{memory >> 10}kB'"])
+
+
+def test_only_a_btree_is_sorted():
+    assert index("s.t", "i").is_sorted
+    assert not Index("s.t", "i", "s.i", "CREATE INDEX i ON s.t USING gin (a)").is_sorted
+
+
+def test_jobs_that_could_begin_are_counted_also_those_that_wait_for_a_lock():
+    schedule = Schedule([Job("statement", name, exclusive=frozenset({"t"})) for name in "abc"])
+    assert schedule.waiting == 3
+    schedule.take(True, True)
+    assert schedule.waiting == 2 and schedule.take(True, True) is None and schedule.waiting == 2
 
 
 def test_p38_a_key_is_built_beside_the_indexes_and_taken_after_them():
