@@ -115,8 +115,8 @@ def test_p55_p56_a_copy_that_takes_too_long_is_given_up_and_keeps_what_is_finish
     # What this one waits for doesn't end by itself.
     holder = target.connect("boss")
     holder.cursor().execute("BEGIN; LOCK TABLE t7 IN SHARE MODE")
-    told = run_module("pg_copy", given(source, target, wait_timeout=25))
-    assert told["failed"] and told["code"] == "wait_timeout" and "wait_timeout (25 s) is over" in told["msg"]
+    told = run_module("pg_copy", given(source, target, wait_timeout=20))
+    assert told["failed"] and told["code"] == "wait_timeout" and "wait_timeout (20 s) is over" in told["msg"]
     assert "/8 tables" in told["msg"] and copied(target) < 8
     for side in halfway:
         # Its lock is still held: what waits for that was ended, and didn't end by itself.
@@ -127,9 +127,10 @@ def test_p55_p56_a_copy_that_takes_too_long_is_given_up_and_keeps_what_is_finish
     assert "public.t7" in finish(run_module, source, target)["left"]
 
 
+@pytest.mark.long
 def test_p54_a_server_that_stays_away_is_waited_for_no_longer_than_the_copy_may_take(halfway, begin_module):
     source, target = halfway
-    run = begin_module("pg_copy", given(source, target, wait_timeout=25, reconnect_timeout=3600))
+    run = begin_module("pg_copy", given(source, target, wait_timeout=20, reconnect_timeout=3600))
     wait_until(lambda: at_work(target), 60)
     target.server.stop()
     try:
