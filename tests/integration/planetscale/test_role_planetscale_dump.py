@@ -277,6 +277,7 @@ def test_s18_a_copy_that_takes_longer_than_the_outage_may_is_given_up_and_put_ba
     run, shop = story["too slow"], story["shop"]
     said = run.error(shop.name)
     assert run.rc != 0 and "is over before the copy is done" in said and "Everything was put back" in said
+    assert f"migration_max_outage ({OUTAGE} s) is too short for the copy" in said
     assert story["in time"] == ([True, False], [0, 0])
 
 
