@@ -68,7 +68,7 @@ test-long: .venv/.ready $(LINK) pgbouncer  ## what of the tests takes many minut
 test-matrix: .venv/.ready $(LINK)  ## the unit tests with other versions of ansible-core and amazon.aws
 	@python tests/matrix/run.py
 
-chaos: .venv/.ready $(LINK) pgbouncer  ## kills runs at every step and checks that nothing was lost (two hours; ROUNDS=path,sql: these)
+chaos: .venv/.ready $(LINK) pgbouncer  ## kills runs at every step and checks that nothing was lost (two hours; ROUNDS=path,sql plays only these)
 	@python tests/chaos $(if $(ROUNDS),--only "$(ROUNDS)")
 
 bench: .venv/.ready $(LINK) pgbouncer  ## measures what takes time, beside what else does it

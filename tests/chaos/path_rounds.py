@@ -21,8 +21,9 @@ from kills import chain, tail
 from points import MOVE, thirds
 from report import Row
 from runs import Run, begin, finish
+from shakes import shake
 from stand import Stand, standing
-from verdict import TAKE_OVER, again, judge_served, judged
+from verdict import again, judge_served, judged
 import path_logical  # isort: skip
 import path_planetscale  # isort: skip  beside the checkout's extensions, not installed
 import path_replica  # isort: skip
@@ -142,23 +143,10 @@ def _restarted(
     if plan.process.returncode or not trace:
         return [f"check mode of {verb} failed or moves nothing: {tail(plan)}"]
     boundary = dice.choice(trace)["boundary"]
-    run = begin(stand, verb, halt=boundary)
-    reached = run.await_boundary(boundary)
-    there = stand.sandbox.control("GET", "status")
-    (server,) = there["servers" if side == "source" else "branches"]
-    stand.sandbox.control("POST", f"servers/{server['identifier']}", {"action": "restart"})
-    run.let_go()
-    code = run.wait()
-    rows.append(Row("restart", verb, boundary, f"fast {side}", reached, f"stopped: {tail(run, 300)}" if code else ""))
-    say(rows[-1])
-    runs += [plan, run]
-    if not code:
-        return []
-    runs.append(finish(stand, verb, extra=TAKE_OVER))
-    return [wrong for wrong, so in (
-        (f"{verb} ended in a traceback: {tail(run)}", "Traceback" in run.output),
-        (f"{verb} doesn't come to its end afterwards: {tail(runs[-1])}", runs[-1].process.returncode),
-    ) if so]
+    row, more, wrong = shake(stand, verb, boundary, f"fast {side}", lambda: stand.restart(side), say)
+    rows.append(row)
+    runs += [plan, *more]
+    return wrong
 
 
 def held_round() -> Play:

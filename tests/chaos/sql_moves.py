@@ -19,9 +19,10 @@ from pair import GROUND, MADE, WRONG, Pair, moving  # puts the checkout's extens
 from points import MOVE, thirds
 from report import Row
 from runs import Run, await_silence, begin, finish
+from shakes import shake
 from sql_rounds import SIGNALS, keep
 from sql_verdict import follow, status
-from verdict import FIGURES, TAKE_OVER, again
+from verdict import FIGURES, again
 from processes import eventually  # isort: skip
 
 A_ROUND = 16  # kills on one pair, there and back
@@ -98,6 +99,12 @@ def restart_round(number: int, side: str, how: str, seed: int) -> Play:
         dice = random.Random(seed * 1000 + number)
         rows: list[Row] = []
         with moving(GROUND.majors()[0], tables=sql_mishaps.TABLES) as pair:
+            server = getattr(pair, side).server
+
+            def restart() -> None:
+                server.stop(SIGNALS[how])
+                server.start()
+
             run, wrong = follow(pair)
             runs = [run]
             for verb, led in WAYS:
@@ -106,23 +113,9 @@ def restart_round(number: int, side: str, how: str, seed: int) -> Play:
                 plan = finish(pair, verb, arguments=["--check"])
                 boundary = dice.choice([entry["boundary"] for entry in plan.trace if MOVE in entry["action"]]
                                        + [dice.choice(plan.trace)["boundary"]])
-                run = begin(pair, verb, halt=boundary)
-                reached = run.await_boundary(boundary)
-                server = getattr(pair, side).server
-                server.stop(SIGNALS[how])
-                server.start()
-                run.let_go()
-                code = run.wait()
-                row = Row("restart", verb, boundary, f"{how} {side}", reached, "" if code == 0 else "stopped")
+                row, more, wrong = shake(pair, verb, boundary, f"{how} {side}", restart, say)
                 rows.append(row)
-                say(row)
-                runs += [plan, run]
-                if code:
-                    if "Traceback" in run.output:
-                        wrong = [f"{verb} ended in a traceback: {tail(run)}"]
-                    runs.append(finish(pair, verb, extra=TAKE_OVER))
-                    if runs[-1].process.returncode:
-                        wrong.append(f"{verb} doesn't come to its end afterwards: {tail(runs[-1])}")
+                runs += [plan, *more]
                 wrong = wrong or moved(pair, verb, led, runs)
             return judged(pair, rows, runs, wrong, how == "immediate", evidence)
 

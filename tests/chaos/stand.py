@@ -94,6 +94,11 @@ class Stand(Scenario):
         [server] = [one for one in self.sandbox.control("GET", "status")["servers"] if one["identifier"] == identifier]
         return {"host": server["socket"], "port": server["port"], "user": "rdsadmin"}
 
+    def restart(self, side: str) -> None:
+        """Restart the only server there is on the source's side or, of the path planetscale, on the target's."""
+        [server] = self.sandbox.control("GET", "status")["servers" if side == "source" else "branches"]
+        self.sandbox.control("POST", f"servers/{server['identifier']}", {"action": "restart"})
+
     def pooler_is_held(self) -> bool:
         """Whether PgBouncer holds the clients back."""
         rows = self.pooler_rows("SHOW DATABASES")
