@@ -38,8 +38,9 @@ def judge_open(stand: Stand, runs: Sequence[Run], *, crashed: bool = False) -> t
         wrong.append(f"the pooler leads to {stand.pooler.leads_to('shop')}, not to {cluster['Endpoint']}")
     told: dict[str, Any] = {}
     if not wrong:
-        # The fence may let nobody in at all: what was written there is read from within the server.
-        stand.unusual_controller[stand.source.host] = stand.from_within(stand.source.identifier)
+        if instance:
+            # The fence may let nobody in at all: what was written there is read from within the server.
+            stand.unusual_controller[stand.source.host] = stand.from_within(stand.source.identifier)
         told, more = _ledger(stand, cluster["Endpoint"], stand.source.host, crashed)
         wrong += more
     return wrong + leftovers(stand, runs) + again(stand, "migrate"), told
