@@ -119,12 +119,17 @@ options:
   throttle:
     description:
       - When the source suffers, half as many tables are read at once, down to one. They come back one by one.
-      - V(0) switches a limit off.
+      - V(0) switches a limit off. The limits on sessions and on replicas need C(pg_monitor) on the source, and without
+        it the former are refused.
     type: dict
     default: {}
     suboptions:
       busy_sessions:
         description: More sessions than this keep the source's processors busy, those of the copy not counted.
+        type: int
+        default: 0
+      storage_sessions:
+        description: More sessions than this wait for the source's storage, those of the copy not counted.
         type: int
         default: 0
       replica_lag:
@@ -244,6 +249,7 @@ from ansible_collections.cloudpg.migration.plugins.module_utils._pg.hold import 
 def main():
     throttle = {
         "busy_sessions": {"type": "int", "default": 0},
+        "storage_sessions": {"type": "int", "default": 0},
         "replica_lag": {"type": "int", "default": 60},
         "retained_by_others": {"type": "int", "default": 17179869184},
     }

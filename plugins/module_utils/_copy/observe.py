@@ -13,7 +13,7 @@ from typing import Any
 from .._findings import Finding
 from .._logical.selection import Selection
 from .._pg.errors import PgError
-from . import catalogue, definitions, ledger, obstacles, snapshot
+from . import catalogue, definitions, ledger, obstacles, snapshot, throttle
 from .catalogue import Catalogue, Table
 from .graph import Work
 from .ledger import Standing
@@ -153,6 +153,7 @@ def _findings(
     yield from obstacles.not_empty(full)
     yield from obstacles.unlogged(meant)
     yield from obstacles.large_objects(source.value(_LARGE_OBJECTS))
+    yield from obstacles.load(wish.limits, source.value(throttle.SEES_ALL), source.value(throttle.REPLICAS))
     yield from obstacles.encodings(source.value(_ENCODING), target.value(_ENCODING))
     if wish.slot:
         yield from obstacles.publication(wish.publication, published, chosen, ours.parents)

@@ -12,6 +12,7 @@ from .._findings import BLOCKER, Finding, blocker, warning
 from .._logical.selection import named
 from .._pg.errors import PgError
 from .catalogue import Table
+from .throttle import Limits
 
 
 def of_table(source: Table, target: Table | None) -> Iterator[Finding]:
@@ -74,6 +75,20 @@ def encodings(source: str, target: str) -> Iterator[Finding]:
     if source == "SQL_ASCII" != target:
         yield warning("source-encoding", source, f"text of any encoding may be in it, which the target ({target}) "
                       "checks: the copy fails at the first that is wrong", "find and mend such rows first", "P57")
+
+
+def load(limits: Limits, sees_all: bool, replicas: int) -> Iterator[Finding]:
+    """A limit on what the login can't see would never hold."""
+    if sees_all:
+        return
+    cure = "GRANT pg_monitor to the login of the source"
+    for option, limit in (("busy_sessions", limits.busy_sessions), ("storage_sessions", limits.storage_sessions)):
+        if limit:
+            yield blocker("source-sessions-hidden", f"throttle.{option}", "without pg_monitor the login doesn't see "
+                          "what other sessions do, and would never back off", f"{cure}, or set {option} to 0")
+    if limits.replica_lag and replicas:
+        yield warning("source-replicas-hidden", "throttle.replica_lag", f"without pg_monitor the login doesn't see how "
+                      f"far the source's {replicas} replicas are behind, and never backs off for them", cure)
 
 
 def not_empty(tables: Iterable[str]) -> Iterator[Finding]:

@@ -15,14 +15,19 @@ from .sessions import Wire
 # So many calm looks before one more reader is let in.
 CALM = 3
 
+# Only these see what other logins' sessions do, and how far their replicas are.
+SEES_ALL = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
+REPLICAS = "SELECT count(*) FROM pg_stat_replication"
 _LOAD = """
-    SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND state = 'active'
-            AND wait_event IS NULL AND application_name <> %(name)s AND pid <> pg_backend_pid()) AS busy,
+    WITH others AS (
+        SELECT wait_event_type FROM pg_stat_activity WHERE backend_type = 'client backend' AND state = 'active'
+        AND application_name <> %(name)s AND pid <> pg_backend_pid()
+    )
+    SELECT (SELECT count(*) FROM others WHERE wait_event_type IS NULL) AS busy,
+           (SELECT count(*) FROM others WHERE wait_event_type = 'IO') AS waiting_for_storage,
            (SELECT coalesce(max(extract(epoch FROM replay_lag)), 0) FROM pg_stat_replication) AS replica_lag,
            (SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint
-            FROM pg_replication_slots WHERE slot_name IS DISTINCT FROM %(slot)s) AS retained_by_others,
-           (SELECT coalesce(max(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 0)::bigint
-            FROM pg_replication_slots WHERE slot_name = %(slot)s) AS retained
+            FROM pg_replication_slots WHERE slot_name IS DISTINCT FROM %(slot)s) AS retained_by_others
 """
 
 
@@ -31,22 +36,21 @@ class Limits:
     """0 switches a limit off."""
 
     busy_sessions: int = 0
+    storage_sessions: int = 0
     replica_lag: float = 0
     retained_by_others: int = 0
 
     def exceeded(self, load: Mapping[str, Any]) -> str | None:
         """Which limit, in words. Pure."""
         if self.busy_sessions and load["busy"] > self.busy_sessions:
-            return f"{load['busy']} sessions keep the source's CPUs busy"
+            return f"{load['busy']} sessions keep the source's processors busy"
+        if self.storage_sessions and load["waiting_for_storage"] > self.storage_sessions:
+            return f"{load['waiting_for_storage']} sessions wait for the source's storage"
         if self.replica_lag and load["replica_lag"] > self.replica_lag:
             return f"a replica of the source is {load['replica_lag']:.0f} s behind"
         if self.retained_by_others and load["retained_by_others"] > self.retained_by_others:
             return f"another slot of the source holds back {load['retained_by_others']} B"
         return None
-
-    @property
-    def any(self) -> bool:
-        return bool(self.busy_sessions or self.replica_lag or self.retained_by_others)
 
 
 def look(wire: Wire, name: str, slot: str | None) -> dict[str, Any]:

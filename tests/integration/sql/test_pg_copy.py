@@ -221,6 +221,9 @@ def test_a_login_without_rights_is_told_which(simple, run_module):
     assert told["findings"][0]["id"] == "source-not-readable"
     told = run_module("pg_copy", arguments | {"source": source.address("owner")})
     assert told["failed"] and "replication" in told["msg"].lower()
+    limited = given(source, target, follow=False, throttle={"busy_sessions": 4})
+    told = run_module("pg_copy", limited | {"source": source.address("owner")})
+    assert told["failed"] and "throttle.busy_sessions" in told["msg"] and "GRANT pg_monitor" in told["msg"]
 
 
 @pytest.mark.parametrize(("options", "said"), [

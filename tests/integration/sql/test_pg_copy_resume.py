@@ -11,6 +11,7 @@ import signal
 from contextlib import suppress
 
 import psycopg2
+import psycopg2.extras
 import pytest
 from cloudpg_sandbox.testing import wait_until
 
@@ -138,6 +139,25 @@ def test_p54_a_server_that_stays_away_is_waited_for_no_longer_than_the_copy_may_
     finally:
         target.server.start()
     assert told["failed"] and target.address()["host"] in told["msg"]
+
+
+@pytest.mark.long
+def test_while_others_keep_the_source_busy_fewer_tables_are_read_at_once(halfway, begin_module):
+    source, target = halfway
+    others = [psycopg2.connect(**source.address(), async_=True) for _session in range(2)]
+    for connection in others:
+        psycopg2.extras.wait_select(connection)
+        connection.cursor().execute("SELECT count(*) FROM generate_series(1, 1000000000000) i")
+    run = begin_module("pg_copy", given(source, target, max_jobs=4, throttle={"busy_sessions": 1}))
+    wait_until(lambda: copied(target), 60)
+    wait_until(lambda: target.query(
+        "SELECT 1 FROM cloudpg_migration.copy_run WHERE (progress->>'readers_allowed')::int < 4"
+        " AND progress->>'throttled' = '2 sessions keep the source''s processors busy'"
+    ), 60)
+    source.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ~ '1000000000000' AND"
+                 " pid <> pg_backend_pid()")
+    assert run.result()["done"]
+    assert content(target) == content(source)
 
 
 def test_p54_a_restart_of_the_target_loses_no_table_and_no_moment(halfway, begin_module, run_module):

@@ -211,11 +211,13 @@ def test_a_line_of_progress_reads_like_a_sentence():
     assert line({**figures, "bytes": 0, "bytes_done": 0, "seconds_to_go": None}).startswith("copy 100 %")
 
 
-CALM = {"busy": 1, "replica_lag": 0, "retained_by_others": 0}
+CALM = {"busy": 1, "waiting_for_storage": 1, "replica_lag": 0, "retained_by_others": 0}
 
 
 @pytest.mark.parametrize(("limits", "load", "why"), [
     (Limits(busy_sessions=4), {"busy": 5}, "busy"),
+    (Limits(storage_sessions=4), {"waiting_for_storage": 5}, "storage"),
+    (Limits(storage_sessions=4), {"busy": 5, "waiting_for_storage": 4}, None),
     (Limits(replica_lag=10), {"replica_lag": 11}, "behind"),
     (Limits(retained_by_others=100), {"retained_by_others": 101}, "holds back"),
     (Limits(), {"busy": 99, "replica_lag": 99, "retained_by_others": 99}, None),
@@ -224,6 +226,18 @@ CALM = {"busy": 1, "replica_lag": 0, "retained_by_others": 0}
 def test_the_load_that_is_too_much(limits, load, why):
     told = limits.exceeded({**CALM, **load})
     assert (why in told) if why else told is None
+
+
+@pytest.mark.parametrize(("limits", "sees_all", "replicas", "expected"), [
+    (Limits(busy_sessions=1, storage_sessions=1, replica_lag=1), True, 3, []),
+    (Limits(busy_sessions=1), False, 0, [("source-sessions-hidden", "throttle.busy_sessions")]),
+    (Limits(storage_sessions=1), False, 0, [("source-sessions-hidden", "throttle.storage_sessions")]),
+    (Limits(replica_lag=60), False, 0, []),
+    (Limits(replica_lag=60), False, 1, [("source-replicas-hidden", "throttle.replica_lag")]),
+    (Limits(), False, 1, []),
+], ids=str)
+def test_a_limit_on_what_the_login_does_not_see_would_never_hold(limits, sees_all, replicas, expected):
+    assert [(one.id, one.object) for one in obstacles.load(limits, sees_all, replicas)] == expected
 
 
 def test_the_throttle_halves_at_once_and_comes_back_slowly():
