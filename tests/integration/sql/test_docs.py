@@ -33,7 +33,9 @@ SCHEMA = """
 
 
 def tasks():
+    """All but the cutover with downtime, which is for a target that doesn't follow (test_pg_cutover_apart)."""
     text = PAGE.read_text(encoding="utf-8")
+    text = re.sub("\n## Switch\n.*?\n## ", "\n## ", text, flags=re.DOTALL)
     blocks = [yaml.safe_load(one) for one in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)]
     return [task for block in blocks if isinstance(block, list) for task in block]
 
@@ -93,6 +95,9 @@ def play(sides, tmp_path_factory):
 @pytest.fixture(scope="module")
 def story(play, sides):
     undo = next(number for number, task in enumerate(tasks()) if task["name"] == "Stop following, and drop the slot")
+    # Who closes a database is a member of its owner. What the GRANTs are for shows where he isn't, further below.
+    [(owner,)] = sides[1].query("SELECT datdba::regrole::text FROM pg_database WHERE datname = 'orders'")
+    sides[1].query(f"CREATE ROLE keeper; GRANT keeper TO {LOGIN}; ALTER DATABASE orders OWNER TO keeper")
     told = {"check": play(check=True, some=tasks()[:4]), "all": play(some=tasks()[:undo])}
     source, target = sides
     question = "SELECT (SELECT count(*) FROM sales.customers), (SELECT count(*) FROM sales.orders)"
@@ -103,6 +108,7 @@ def story(play, sides):
     told["left"] = source.query(
         "SELECT slot_name FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication"
     )
+    target.query(f"ALTER DATABASE orders OWNER TO {owner}; DROP ROLE keeper")
     return told
 
 
