@@ -127,7 +127,7 @@ def _index_jobs(
             if one.identify:
                 chain = [add(
                     "statement", one.index.full_name, _once([*chain, *built]), exclusive=frozenset({table}),
-                    details={"sql": one.index.identify, "what": "identity"},
+                    details={"sql": one.index.identify, "what": "identity", "table": table},
                 )]
         ended = _once([*chain, *built])
         for one in by_table.get(table, ()):

@@ -201,6 +201,11 @@ class Worker:
             # In one message they are one transaction, after whose end the session is as it was.
             settings = index_settings(job.details["sorted"], helpers, self._setting.most_memory)
             target.run("; ".join([*settings, job.details["sql"]]))
+        elif job.details["what"] == "identity":
+            target.run("BEGIN")
+            ledger.note_identity(target, self._setting.migration, job.details["table"], job.subject)
+            target.run(job.details["sql"])
+            target.run("COMMIT")
         else:
             target.run(job.details["sql"])
 

@@ -248,6 +248,22 @@ def test_a_partition_root_stands_for_its_partitions(pair, run_module):
     assert content(target)["public.part_high"] == content(source)["public.part_high"]
 
 
+def test_p3_the_identity_that_came_with_the_copy_is_put_back_as_it_was(pair, run_module):
+    source, target = pair(16, 18)
+    prepare(
+        source, target, 'CREATE TABLE "Codes" (code text NOT NULL)', "INSERT INTO \"Codes\" VALUES ('a')",
+        'CREATE UNIQUE INDEX "By code" ON "Codes" (code);'
+        'ALTER TABLE "Codes" REPLICA IDENTITY USING INDEX "By code"',
+    )
+    ended(run_module, source, target, follow=False)
+    identity = "SELECT relreplident::text FROM pg_class WHERE relname = 'Codes'"
+    assert target.query(identity) == [("i",)]
+    back = {"server": target.address(), "migration": MIGRATION, "state": "restored"}
+    assert run_module("pg_replica_identity", back)["changed"]
+    assert target.query(identity) == [("d",)]
+    assert not run_module("pg_replica_identity", back)["changed"]
+
+
 def test_a_slot_nobody_knows_is_not_taken(simple, run_module):
     source, target = simple
     source.query("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [MADE])

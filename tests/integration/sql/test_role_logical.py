@@ -220,7 +220,10 @@ def test_p25_status_moves_the_slots_that_wait(story):
     assert [(one["side"], one["slot"]) for one in moved[-1]] == [
         ("target", "cloudpg_moving_back_lcrm"), ("target", "cloudpg_moving_back_lshop"),
     ]
-    moved = [task.result["moved"] for task in story["open"].of("moving") if "Move on the slots" in task.name]
+    moved = [
+        task.result["moved"] for task in story["open"].of("moving")
+        if "Move on the slots" in task.name and not task.result.get("skipped")
+    ]
     assert [(one["side"], one["slot"]) for one in moved[-1]] == [
         ("source", "cloudpg_moving_lcrm"), ("source", "cloudpg_moving_lshop"),
     ]
