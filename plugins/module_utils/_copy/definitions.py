@@ -17,7 +17,7 @@ _INDEXES = f"""
     SELECT format('%I.%I', n.nspname, c.relname) AS table_name, c.relkind::text AS table_kind,
            quote_ident(x.relname) AS name, format('%I.%I', n.nspname, x.relname) AS full_name,
            pg_get_indexdef(i.indexrelid) AS definition, i.indisvalid AND i.indisready AS valid,
-           CASE WHEN x.relkind = 'i' THEN pg_relation_size(x.oid) ELSE 0 END AS bytes,
+           CASE WHEN x.relkind = 'i' THEN coalesce(pg_relation_size(x.oid), 0) ELSE 0 END AS bytes,
            i.indisreplident AND c.relreplident = 'i' AND c.relkind = 'r' AS identity,
            quote_ident(k.conname) AS constraint_name, k.contype::text AS constraint_kind,
            pg_get_constraintdef(k.oid) AS constraint_definition,
