@@ -13,7 +13,8 @@ description:
   - Copies all tables from one consistent moment of the source, in parallel and the longest first; as soon as a table is
     in, its indexes and keys are built beside the copying of the others; foreign keys and statistics come last.
   - An index that is a table's replica identity on the source becomes that on the target, too. Changes couldn't be
-    applied without it.
+    applied without it. Where M(cloudpg.migration.pg_replica_identity) set it for O(migration), it is in the target's
+    journal as well, and is put back there by the same module.
   - The moment is that of a logical slot, so that a subscription made on it afterwards with C(copy_data=false) and
     C(create_slot=false) goes on from exactly there. With O(follow=false) there is no slot, and nothing follows.
   - The target has the tables already, empty and without indexes, foreign keys and triggers, which is the pre-data

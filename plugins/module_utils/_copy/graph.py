@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from .._pg.journal import Entry
 from .catalogue import Table
 from .definitions import Building, ForeignKey
 from .jobs import Job
@@ -23,7 +24,8 @@ SMALLEST_RANGE = 1024
 @dataclass(frozen=True)
 class Work:
     """What is to be done. ``rows``: the tables to be copied and how. ``present``: all that are or will be there when
-    this is over; ``parents`` names what each is a partition of.
+    this is over; ``parents`` names what each is a partition of. ``identities``: entries for the target's journal, by
+    table, of those that the source will get back.
     """
 
     rows: Mapping[str, Transfer] = field(default_factory=dict)
@@ -32,6 +34,7 @@ class Work:
     indexes: Sequence[Building] = ()
     foreign_keys: Sequence[tuple[ForeignKey, bool]] = ()
     analyze: Collection[str] = ()
+    identities: Mapping[str, Entry] = field(default_factory=dict)
 
 
 def ranges_of(table: Table, split_above: int, jobs: int, source_version: int) -> list[tuple[int, int | None]]:
@@ -127,7 +130,10 @@ def _index_jobs(
             if one.identify:
                 chain = [add(
                     "statement", one.index.full_name, _once([*chain, *built]), exclusive=frozenset({table}),
-                    details={"sql": one.index.identify, "what": "identity", "table": table},
+                    details={
+                        "sql": one.index.identify, "what": "identity",
+                        "entries": [work.identities[table]] if table in work.identities else [],
+                    },
                 )]
         ended = _once([*chain, *built])
         for one in by_table.get(table, ()):

@@ -16,7 +16,6 @@ try:
 except ImportError:
     pass  # dial() says that psycopg2 is missing
 
-from .._logical.identity import PREFIX
 from .._pg import journal
 from .._pg.errors import PgError
 from .sessions import Wire
@@ -51,17 +50,6 @@ _MAKE = f"""
 _THERE = f"""
     SELECT count(*) = 3 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = '{SCHEMA}' AND c.relname IN ('copy_run', 'copy_table', 'copy_range')
-"""
-# As pg_replica_identity keeps them, which puts them back.
-_IDENTITY = """
-    SELECT jsonb_build_object('identity', c.relreplident, 'index', (
-               SELECT x.relname FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-               WHERE i.indrelid = c.oid AND i.indisreplident AND c.relreplident = 'i'
-           )) AS was,
-           jsonb_build_object('identity', 'i', 'index', (
-               SELECT relname FROM pg_class WHERE oid = to_regclass(%(index)s)
-           )) AS now
-    FROM pg_class c WHERE c.oid = to_regclass(%(table)s)
 """
 
 
@@ -225,13 +213,6 @@ def tell(wire: Wire, migration: str, progress: Mapping[str, Any]) -> None:
     """Progress, for whoever looks."""
     wire.run(f"UPDATE {SCHEMA}.copy_run SET progress = %s, at = clock_timestamp() WHERE migration = %s",
              (Json(dict(progress)), migration))
-
-
-def note_identity(wire: Wire, migration: str, table: str, index: str) -> None:
-    """Write into the journal which replica identity a table had before an index becomes it, in the same transaction."""
-    row = wire.row(_IDENTITY, {"table": table, "index": index})
-    entry = journal.Entry(f"{PREFIX}{table}", table, row["was"], row["now"])
-    journal.record(wire, migration, [entry])
 
 
 def end(wire: Wire, migration: str) -> None:

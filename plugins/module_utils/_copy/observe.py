@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .._findings import Finding
+from .._logical.identity import PREFIX
 from .._logical.selection import Selection
+from .._pg import journal
 from .._pg.errors import PgError
+from .._pg.journal import Entry
 from . import catalogue, definitions, ledger, obstacles, snapshot, throttle
 from .catalogue import Catalogue, Table
 from .graph import Work
@@ -182,7 +185,16 @@ def _work(
         keys = definitions.missing_foreign_keys(
             definitions.foreign_keys(source), definitions.foreign_keys(target), whole
         )
-    return Work(rows, present, ours.parents, lacking, keys, _to_analyze(wish, target, present, decision))
+    return Work(
+        rows, present, ours.parents, lacking, keys, _to_analyze(wish, target, present, decision),
+        _borrowed(wish, source) if any(one.identify for one in lacking) else {},
+    )
+
+
+def _borrowed(wish: Wish, source: Wire) -> dict[str, Entry]:
+    """Identities that the source has for the migration's time only, and the target with it; not those of its own."""
+    events = journal.read(source, wish.migration, PREFIX).values()
+    return {one.object: Entry(one.id, one.object, one.was, one.now) for one in events}
 
 
 def _share_of(name: str, published: Mapping[str, Share], parents: Mapping[str, str]) -> Share:

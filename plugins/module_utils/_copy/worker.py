@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .._errors import MigrationError
+from .._pg import journal
 from .._pg.errors import PgError
 from . import ledger
 from .definitions import index_settings
@@ -203,7 +204,7 @@ class Worker:
             target.run("; ".join([*settings, job.details["sql"]]))
         elif job.details["what"] == "identity":
             target.run("BEGIN")
-            ledger.note_identity(target, self._setting.migration, job.details["table"], job.subject)
+            journal.record(target, self._setting.migration, job.details["entries"])
             target.run(job.details["sql"])
             target.run("COMMIT")
         else:

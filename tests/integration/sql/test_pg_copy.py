@@ -248,20 +248,25 @@ def test_a_partition_root_stands_for_its_partitions(pair, run_module):
     assert content(target)["public.part_high"] == content(source)["public.part_high"]
 
 
-def test_p3_the_identity_that_came_with_the_copy_is_put_back_as_it_was(pair, run_module):
+def test_p3_an_identity_that_came_with_the_copy_is_put_back_unless_it_was_the_sources_own(pair, run_module):
     source, target = pair(16, 18)
+    tables = 'CREATE TABLE "Lent" (code text NOT NULL); CREATE TABLE own (code text NOT NULL)'
     prepare(
-        source, target, 'CREATE TABLE "Codes" (code text NOT NULL)', "INSERT INTO \"Codes\" VALUES ('a')",
-        'CREATE UNIQUE INDEX "By code" ON "Codes" (code);'
-        'ALTER TABLE "Codes" REPLICA IDENTITY USING INDEX "By code"',
+        source, target, tables, "INSERT INTO \"Lent\" VALUES ('a')",
+        'CREATE UNIQUE INDEX "By code" ON "Lent" (code); CREATE UNIQUE INDEX of_own ON own (code);'
+        "ALTER TABLE own REPLICA IDENTITY USING INDEX of_own", publish=False,
     )
+    source.query(f'GRANT CREATE ON DATABASE "{source.database}" TO migration')
+    lent = {"server": source.address(), "migration": MIGRATION, "using_index": ["*"]}
+    assert run_module("pg_replica_identity", lent)["changed"]
     ended(run_module, source, target, follow=False)
-    identity = "SELECT relreplident::text FROM pg_class WHERE relname = 'Codes'"
-    assert target.query(identity) == [("i",)]
-    back = {"server": target.address(), "migration": MIGRATION, "state": "restored"}
-    assert run_module("pg_replica_identity", back)["changed"]
-    assert target.query(identity) == [("d",)]
-    assert not run_module("pg_replica_identity", back)["changed"]
+    identities = "SELECT relname::text, relreplident::text FROM pg_class WHERE relname IN ('Lent', 'own') ORDER BY 1"
+    for side in (source, target):
+        assert side.query(identities) == [("Lent", "i"), ("own", "i")]
+        back = {"server": side.address(), "migration": MIGRATION, "state": "restored"}
+        assert run_module("pg_replica_identity", back)["changed"]
+        assert side.query(identities) == [("Lent", "d"), ("own", "i")]
+        assert not run_module("pg_replica_identity", back)["changed"]
 
 
 def test_a_slot_nobody_knows_is_not_taken(simple, run_module):
