@@ -15,7 +15,7 @@ from .sessions import Wire
 # So many calm looks before one more reader is let in.
 CALM = 3
 
-# Only these see what other logins' sessions do, and how far their replicas are.
+# Only its members see what the sessions of others do, and how far replicas are.
 SEES_ALL = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')"
 REPLICAS = "SELECT count(*) FROM pg_stat_replication"
 _LOAD = """

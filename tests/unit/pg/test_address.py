@@ -7,6 +7,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from botocore.exceptions import ClientError
@@ -116,3 +119,9 @@ def test_a_refusal_of_aws_names_its_code_and_the_permission():
 def test_what_libpq_says_is_repeated_without_the_password():
     error = errors.from_connecting("h:1/d", "u", f"bad things\nabout {SECRET}", SECRET)
     assert "h:1/d: no connection as u: bad things about ********. Cure:" in error.message
+
+
+def test_boto3_is_not_imported_before_aws_is_asked():
+    code = f"import sys; from {secrets.__package__} import connection; sys.exit('boto3' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": secrets.__file__.partition("/ansible_collections/")[0]}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
